@@ -1,0 +1,1 @@
+"""The `trafficgym` command, one file a subcommand."""

@@ -1,0 +1,1 @@
+"""Gymnasium, PettingZoo and batched environments, thin over one world."""

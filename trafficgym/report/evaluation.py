@@ -1,0 +1,223 @@
+"""Drive every scene with every policy in closed loop, over processes, and summarise.
+
+Nothing depends on the order in which scenes are done or on the number of processes: the seed of a rollout
+is made from the seed of the evaluation, the id of the scene and the number of the rollout. All policies
+get the same seeds.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, as_completed, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from trafficgym.errors import ConfigError, SceneError, TrafficgymError, nearest_key
+from trafficgym.metrics.bootstrap import Bootstrap
+from trafficgym.metrics.summary import Row, SceneMeasures, differences, measure, summarise_measures
+from trafficgym.report.source import SceneSource, unreadable
+from trafficgym.scene.scene import Scene
+from trafficgym.world.controllers import check_selector
+from trafficgym.world.roll_out import POLICIES, roll_out
+from trafficgym.world.rollout import Rollout
+
+SCENES_PER_WORKER = 4
+"""A process takes seconds to start and is not worth it for fewer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """What is evaluated; together with the source it decides every number."""
+
+    policies: tuple[str, ...] = POLICIES
+    rollouts: int = 1
+    """Rollouts of each scene by each policy, with seeds of their own."""
+    seed: int = 0
+    control: str = "road_user"
+    """Which tracks the policies drive, a selector of `trafficgym.world.controllers`; the others follow their logs."""
+    bootstrap: Bootstrap = field(default_factory=Bootstrap)
+
+    def __post_init__(self) -> None:
+        if not self.policies or len(set(self.policies)) != len(self.policies):
+            raise ConfigError(f"policies are {self.policies}; give at least one, and each once")
+        for policy in self.policies:
+            if policy not in POLICIES:
+                raise ConfigError(f"no policy is called {policy!r}; {nearest_key(policy, POLICIES)}")
+        if self.rollouts < 1:
+            raise ConfigError(f"rollouts is {self.rollouts}; it must be at least 1")
+        check_selector(self.control)
+
+    @property
+    def reference(self) -> str:
+        """The policy that the others are compared with: the log where it is evaluated, else the first."""
+        return "log" if "log" in self.policies else self.policies[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One scene: its measures by each policy, or why there are none."""
+
+    index: int  # in the source; behind the last scene for what could not be read at all
+    scene_id: str
+    measures: tuple[SceneMeasures, ...] = ()
+    problem: str = ""  # empty where the scene was evaluated
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """All scenes in the order of the source, and the summary."""
+
+    source: SceneSource
+    scenes: Sequence[Scene]
+    config: EvaluationConfig
+    outcomes: tuple[Outcome, ...]
+    rows: list[Row]
+    differences: list[Row]
+    wall_time_s: float
+    workers: int
+
+    @property
+    def measures(self) -> list[SceneMeasures]:
+        """Of every scene that was evaluated, by every policy."""
+        return [one for outcome in self.outcomes for one in outcome.measures]
+
+    @property
+    def skipped(self) -> list[Outcome]:
+        """The scenes that could not be evaluated."""
+        return [outcome for outcome in self.outcomes if outcome.problem]
+
+
+def evaluate(
+    source: SceneSource,
+    config: EvaluationConfig,
+    *,
+    workers: int | None = 1,
+    on_scene: Callable[[int, int], None] = lambda done, num: None,
+) -> Evaluation:
+    """Evaluate; a scene that cannot be evaluated is kept with its reason, and the others go on.
+
+    Args:
+        workers: Number of processes, None for one per core but no more than the scenes are worth; the results are
+            the same for any number.
+        on_scene: Called with the number of scenes done and of all.
+
+    Raises:
+        TrafficgymError: the source cannot be opened, no scene at all could be evaluated, or a process died.
+    """
+    start = time.perf_counter()
+    scenes, num = source.open()
+    workers = max(1, min(workers or os.cpu_count() or 1, num if workers else num // SCENES_PER_WORKER))
+    on_scene(0, num)
+    outcomes: list[Outcome] = []
+    for outcome in _in_processes(scenes, num, config, workers) if workers > 1 else _here(scenes, num, config):
+        outcomes.append(outcome)
+        on_scene(len(outcomes), num)
+    outcomes.sort(key=lambda outcome: outcome.index)
+    outcomes += [Outcome(index=num, scene_id=where, problem=reason) for where, reason in unreadable(scenes)]
+    measures = [one for outcome in outcomes for one in outcome.measures]
+    if not measures:
+        raise SceneError(
+            f"{source.name}: none of {num} scenes can be evaluated; {outcomes[0].scene_id}: {outcomes[0].problem}"
+        )
+    return Evaluation(
+        source=source,
+        scenes=scenes,
+        config=config,
+        outcomes=tuple(outcomes),
+        rows=summarise_measures(measures, config.bootstrap),
+        differences=differences(measures, config.reference, config.bootstrap),
+        wall_time_s=time.perf_counter() - start,
+        workers=workers,
+    )
+
+
+def roll_outs(scene: Scene, policy: str, config: EvaluationConfig) -> list[Rollout]:
+    """The rollouts of one scene by one policy, always the same for the same config."""
+    return [
+        roll_out(scene, policy, seed=rollout_seed(config.seed, scene.id, number), control=config.control)
+        for number in range(config.rollouts)
+    ]
+
+
+def rollout_seed(seed: int, scene_id: str, number: int) -> int:
+    """The seed of one rollout, from nothing but its arguments."""
+    return int(np.random.SeedSequence([seed, zlib.crc32(scene_id.encode()), number]).generate_state(1)[0])
+
+
+def evaluate_scene(index: int, scene: Scene, config: EvaluationConfig) -> Outcome:
+    """Evaluate one scene; whatever goes wrong with it becomes the outcome's `problem`."""
+    problem = cannot_evaluate(scene)
+    if problem:
+        return Outcome(index=index, scene_id=scene.id, problem=problem)
+    try:
+        measures = tuple(measure(roll_outs(scene, policy, config)) for policy in config.policies)
+    except TrafficgymError as error:
+        return Outcome(index=index, scene_id=scene.id, problem=str(error))
+    except Exception as error:  # a fault of ours in one scene should not cost the others
+        return Outcome(index=index, scene_id=scene.id, problem=f"{type(error).__name__}: {error}")
+    if not any(one.num_agents for one in measures):
+        return Outcome(index=index, scene_id=scene.id, problem=f"nobody to drive: {config.control!r} selects no agent")
+    return Outcome(index=index, scene_id=scene.id, measures=measures)
+
+
+def cannot_evaluate(scene: Scene) -> str:
+    """Why a scene cannot be evaluated in closed loop; empty where it can."""
+    now = scene.current_step
+    if now + 1 >= scene.num_steps:
+        return (
+            f"no future: {scene.num_steps} steps, and step {now} is now, so that there is no log to compare with; "
+            "take scenes of the training or validation split"
+        )
+    if not scene.tracks.valid[:, now].any():
+        return f"no agent is on the road at step {now}, which is now"
+    if not scene.road.num_features:
+        return "no map, so that nobody knows what is off-road"
+    return ""
+
+
+def _here(scenes: Sequence[Scene], num: int, config: EvaluationConfig) -> Iterator[Outcome]:
+    for index in range(num):
+        scene = _read(scenes, index)
+        yield scene if isinstance(scene, Outcome) else evaluate_scene(index, scene, config)
+
+
+def _in_processes(scenes: Sequence[Scene], num: int, config: EvaluationConfig, workers: int) -> Iterator[Outcome]:
+    """Read here, evaluate there, as they are done; so many scenes are on their way that no worker waits."""
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts)
+    pending: set[Future[Outcome]] = set()
+    try:
+        for index in range(num):
+            scene = _read(scenes, index)
+            if isinstance(scene, Outcome):
+                yield scene
+                continue
+            pending.add(pool.submit(evaluate_scene, index, scene, config))
+            while len(pending) > 2 * workers:
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                yield from (task.result() for task in done)
+        yield from (task.result() for task in as_completed(pending))
+    except BrokenProcessPool:
+        raise TrafficgymError(
+            f"one of {workers} processes died, which is what happens when memory runs out; try --workers 1"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _read(scenes: Sequence[Scene], index: int) -> Scene | Outcome:
+    try:
+        return scenes[index]
+    except TrafficgymError as error:
+        return Outcome(index=index, scene_id=f"scene number {index}", problem=str(error))
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle

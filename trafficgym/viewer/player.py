@@ -1,0 +1,158 @@
+"""The player: a window with time, a view that moves, and keys. The thin loop around `player_state`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pygame
+
+from trafficgym.viewer.camera import fit
+from trafficgym.viewer.frame import Frame
+from trafficgym.viewer.overlay import SMALL
+from trafficgym.viewer.painter import Painter
+from trafficgym.viewer.palette import Palette
+from trafficgym.viewer.player_state import BAR, HELP, PlayerState, advance, handle, timeline
+from trafficgym.viewer.playlist import Playlist
+from trafficgym.viewer.raster import draw_boxes
+from trafficgym.viewer.record import record
+from trafficgym.viewer.surface import surface_of
+from trafficgym.viewer.text import line_height, render
+from trafficgym.viewer.window import open_display
+
+FPS = 60
+
+
+class Player:
+    """A `PlayerState`, the clip that it plays, and the painter that draws it.
+
+    Args:
+        pictures: Folder that screenshots go to.
+    """
+
+    def __init__(
+        self, playlist: Playlist, *, scene: int = 0, size: tuple[int, int] = (1000, 800), pictures: Path = Path()
+    ) -> None:
+        self._playlist, self._pictures = playlist, pictures
+        self.state = PlayerState(size=(size[0], size[1] + BAR), num_scenes=playlist.num_scenes, scene=scene)
+        self._load()
+
+    def _load(self) -> None:
+        try:
+            self.clip = self._playlist.load(self.state.scene)
+        except IndexError:  # now the number of scenes is known
+            self.state = replace(self.state, num_scenes=self.state.scene, scene=0)
+            self.clip = self._playlist.load(0)
+        self._loaded = self.state.scene
+        self.state = replace(
+            self.state, num_steps=self.clip.num_steps, time=0.0, playing=True, follow=None, wants_fit=True
+        )
+        self._painter = Painter(self.state.picture_size, self.state.style)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Bring camera and painter in line with the state."""
+        if self.state.wants_fit:
+            camera = fit(self.clip.scene, self.state.picture_size)
+            self.state = replace(self.state, camera=camera, wants_fit=False)
+        if self._painter.size != self.state.picture_size:
+            self._painter = Painter(self.state.picture_size, self.state.style)
+        self._painter.style = self.state.style
+        self.frame = self.clip.at(self.state.time)
+        follow = self.state.follow
+        if follow is not None:
+            self.frame = replace(self.frame, focus=follow)
+            if self.frame.present[follow]:
+                camera = self.state.camera.at(self.frame.x[follow], self.frame.y[follow])
+                self.state = replace(self.state, camera=camera)
+
+    def feed(self, events: list[pygame.event.Event], seconds: float) -> None:
+        """Take what has happened, and let `seconds` pass."""
+        for event in events:
+            self.state = handle(self.state, event, self.frame)
+        self.state = advance(self.state, seconds)
+        if self.state.scene != self._loaded:
+            self._load()
+        self._settle()
+
+    def draw(self, surface: pygame.Surface) -> None:
+        """Draw picture and bar onto `surface`, which has the state's `size`; save a picture where one is wanted."""
+        surface.blit(self._painter.draw(self.clip.scene, self.frame, self.state.camera), (0, 0))
+        palette = self.state.style.palette
+        surface.blit(draw_bar(self.state, self.frame, palette), (0, self.state.picture_size[1]))
+        if self.state.show_help:
+            card = help_card(palette)
+            surface.blit(card, card.get_rect(center=(self.state.size[0] // 2, self.state.picture_size[1] // 2)))
+        if self.state.wants_picture:
+            name = f"{self.clip.scene.id}_{round(self.state.time):03d}.png"
+            pixels = pygame.surfarray.array3d(self._painter.surface).swapaxes(0, 1)
+            record([pixels], self._pictures / name)
+            self.state = replace(self.state, wants_picture=False)
+
+
+def play(playlist: Playlist, *, scene: int = 0, size: tuple[int, int] = (1000, 800)) -> None:
+    """Open the window and return when it is closed.
+
+    Raises:
+        DisplayError: there is no display.
+    """
+    surface = open_display((size[0], size[1] + BAR), "trafficgym")
+    try:
+        player, clock, last = Player(playlist, scene=scene, size=size), pygame.time.Clock(), time.perf_counter()
+        drawn: PlayerState | None = None
+        while not player.state.quit:
+            now = time.perf_counter()
+            player.feed(pygame.event.get(), min(now - last, 0.25))
+            last = now
+            if player.state != drawn:  # a paused player costs nothing
+                surface = pygame.display.get_surface() or surface
+                player.draw(surface)
+                pygame.display.flip()
+                drawn = player.state
+            clock.tick(FPS)
+    finally:
+        pygame.display.quit()
+
+
+def draw_bar(state: PlayerState, frame: Frame, palette: Palette) -> pygame.Surface:
+    """The timeline: play or pause, where we are, step and speed."""
+    canvas = np.empty((BAR, state.size[0], 3), np.uint8)
+    canvas[:] = palette.panel
+    left, right = timeline(state)
+    middle = BAR / 2
+    share = state.time / max(state.num_steps - 1, 1)
+    knob = left + share * (right - left)
+    rows = [_rail(left, right, middle, palette.lane_center), _rail(left, knob, middle, palette.accent)]
+    rows.append([knob, middle, 1, 0, 7, 7, 7, 0, 1, *palette.text, 1])
+    if state.playing:
+        rows += [[x, middle, 1, 0, 2, 7, 1, 0, 1, *palette.text, 1] for x in (22, 30)]
+    else:  # a triangle from three slats is a triangle at this size
+        rows += [[20 + 1.5 * k, middle, 1, 0, 1.0, 8 - k, 0.5, 0, 1, *palette.text, 1] for k in range(9)]
+    draw_boxes(canvas, np.array(rows, np.float64))
+    surface = surface_of(canvas)
+    words = f"{int(state.time)} / {state.num_steps - 1}   x{state.speed:g}"
+    if state.num_scenes != 1:
+        words += f"   {state.scene + 1}/{state.num_scenes or '?'}"
+    text = render(words, SMALL, palette.text_dim)
+    surface.blit(text, (right + 16, round(middle - text.get_height() / 2)))
+    return surface
+
+
+def _rail(left: float, right: float, y: float, color: tuple[int, int, int]) -> list[float]:
+    return [(left + right) / 2, y, 1, 0, max((right - left) / 2, 0.1), 2, 2, 0, 1, *color, 1]
+
+
+def help_card(palette: Palette) -> pygame.Surface:
+    """All keys and what they do."""
+    step = line_height(SMALL) + 8
+    width, height = 470, step * len(HELP) + 32
+    canvas = np.empty((height, width, 3), np.uint8)
+    canvas[:] = palette.panel
+    surface = surface_of(canvas)
+    pygame.draw.rect(surface, palette.lane_center, surface.get_rect(), 1)
+    for row, (keys, what) in enumerate(HELP):
+        surface.blit(render(keys, SMALL, palette.accent), (20, 18 + step * row))
+        surface.blit(render(what, SMALL, palette.text), (150, 18 + step * row))
+    return surface

@@ -132,6 +132,9 @@ class Tracks:
     to_predict: Bool  # (A,) WOMD's tracks_to_predict
     of_interest: Bool  # (A,) WOMD's objects_of_interest
     difficulty: NDArray[np.int8]  # (A,) WOMD's prediction difficulty, 0 where not given
+    turns: NDArray[np.int8] | None = None
+    """(A, T) whole turns that the source's heading has beyond `yaw`; None where there are none. WOMD's headings are not
+    wrapped, and the official WOSAC metric compares them as they are."""
 
     @property
     def num_agents(self) -> int:
@@ -299,6 +302,8 @@ def _first_difference(a: Any, b: Any, atol: float, name: str) -> str | None:
         same_kind = a.shape == b.shape and a.dtype == b.dtype
         if same_kind and (np.array_equal(a, b) or (a.dtype.kind == "f" and np.allclose(a, b, rtol=0, atol=atol))):
             return None
+        return name
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         return name
     return None if a is b or a == b else name
 

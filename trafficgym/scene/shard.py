@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from trafficgym.scene.scene import LINK_NAMES, Links, RoadMap, Scene, Signals, Tracks
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised whenever the columns or their meaning change; a store of another version must be converted again."""
 
 Columns = Mapping[str, NDArray[Any]]
@@ -37,6 +37,7 @@ _NUMBERS: dict[str, str] = {
     "origin": "float64",
     "timestamps": "float64",
     **{f"tracks.{name}": kind for name, kind in (_PER_TRACK | _PER_STATE).items()},
+    "tracks.turns": "int8",
     **{f"road.{axis}": "uint32" for axis in _AXES},  # differences of bit patterns, see `_to_differences`
     **{f"road.{name}": kind for name, kind in _PER_FEATURE.items()},
     **{f"road.{name}.{part}": "int32" for name, part in _LINKS},
@@ -64,6 +65,7 @@ def to_batch(scene: Scene) -> pa.RecordBatch:
         "origin": scene.origin,
         "timestamps": scene.timestamps,
         **{f"tracks.{name}": getattr(scene.tracks, name) for name in _PER_TRACK | _PER_STATE},
+        "tracks.turns": scene.tracks.turns,
         **{f"road.{axis}": _to_differences(scene.road.xyz[:, i]) for i, axis in enumerate(_AXES)},
         **{f"road.{name}": getattr(scene.road, name) for name in _PER_FEATURE},
         **{f"road.{name}.{part}": getattr(getattr(scene.road, name), part) for name, part in _LINKS},
@@ -72,7 +74,7 @@ def to_batch(scene: Scene) -> pa.RecordBatch:
     arrays = [
         *(pa.array([getattr(scene, name)], pa.utf8()) for name in _TEXTS),
         pa.array([scene.current_step], pa.int32()),
-        *(_list_of_one(numbers[name]) for name in _NUMBERS),
+        *(_list_of_one(numbers[name], pa.type_for_alias(kind)) for name, kind in _NUMBERS.items()),
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
 
@@ -93,15 +95,15 @@ def from_batch(batch: pa.RecordBatch) -> Scene:
         origin=columns["origin"],
         timestamps=columns["timestamps"],
         current_step=current_step,
-        tracks=_tracks(columns, num_steps),
+        tracks=_tracks(columns, num_steps, batch),
         road=_road(columns, batch),
         signals=_signals(columns, num_steps),
     )
 
 
-def _list_of_one(values: NDArray[Any] | None) -> pa.ListArray | None:
+def _list_of_one(values: NDArray[Any] | None, kind: pa.DataType) -> pa.ListArray | None:
     if values is None:
-        return pa.nulls(1, pa.list_(pa.int32()))
+        return pa.nulls(1, pa.list_(kind))
     flat = np.ascontiguousarray(values).reshape(-1)
     numbers = pa.array(flat.view(np.uint8) if flat.dtype == bool else flat)
     return pa.ListArray.from_arrays(pa.array([0, len(numbers)], pa.int32()), numbers)
@@ -112,12 +114,14 @@ def _numbers_of_one(column: pa.ListArray) -> NDArray[Any]:
     return values if values.dtype.kind == "u" else values.copy()  # unsigned ones are flags or differences, to decode
 
 
-def _tracks(columns: Columns, num_steps: int) -> Tracks:
+def _tracks(columns: Columns, num_steps: int, batch: pa.RecordBatch) -> Tracks:
     shape = (len(columns["tracks.id"]), num_steps)
     fields = {name: columns[f"tracks.{name}"] for name in _PER_TRACK}
     fields |= {name: columns[f"tracks.{name}"].reshape(shape) for name in _PER_STATE}
+    has_turns = batch.column("tracks.turns").null_count == 0
     return Tracks(
-        **{name: values.astype(bool) if values.dtype == np.uint8 else values for name, values in fields.items()}
+        turns=columns["tracks.turns"].reshape(shape) if has_turns else None,
+        **{name: values.astype(bool) if values.dtype == np.uint8 else values for name, values in fields.items()},
     )
 
 

@@ -57,6 +57,8 @@ def _check_tracks(tracks: Tracks) -> None:
         ("difficulty", np.int8),
     ):
         _shape(f"tracks.{name}", getattr(tracks, name), (agents,), dtype)
+    if tracks.turns is not None:
+        _shape("tracks.turns", tracks.turns, (agents, steps), np.int8)
     if not tracks.valid.any():
         raise SceneError("no agent is valid at any step; there is nothing to simulate")
     _unique("track", tracks.id)

@@ -67,9 +67,9 @@ class SourceTracks:
         held = np.isfinite(self.x) & np.isfinite(self.y) & ((self.x != 0) | (self.y != 0))
         keep = self.valid | held
 
-        def clean(values: Float64) -> NDArray[np.float32]:
-            values = np.where(keep & (self.valid | np.isfinite(values)), values, 0.0)
-            return values.astype(np.float32)
+        def clean(values: Float64, origin: float = 0.0) -> NDArray[np.float32]:
+            values = np.where(keep & (self.valid | np.isfinite(values)), values, origin)
+            return subtract_origin(values, origin)
 
         roles = np.zeros((3, len(self.valid)), bool)
         difficulty = np.zeros(len(self.valid), np.int8)
@@ -79,14 +79,17 @@ class SourceTracks:
             roles[1, track] = True
             difficulty[track] = level if level in _DIFFICULTIES else 0
         ids = np.array(self.id, np.int64)
+        heading = clean(self.yaw)
+        yaw = wrap(heading)
         roles[2] = np.isin(ids, np.array(list(self.of_interest), np.int64))
         return Tracks(
             id=ids,
             type=np.array(self.type, np.int8),
-            x=clean(self.x - origin[0]),
-            y=clean(self.y - origin[1]),
-            z=clean(self.z - origin[2]),
-            yaw=wrap(clean(self.yaw)),
+            x=clean(self.x, origin[0]),
+            y=clean(self.y, origin[1]),
+            z=clean(self.z, origin[2]),
+            yaw=yaw,
+            turns=whole_turns(heading, yaw),
             vx=clean(self.vx),
             vy=clean(self.vy),
             length=clean(self.length),
@@ -98,6 +101,25 @@ class SourceTracks:
             of_interest=roles[2],
             difficulty=difficulty,
         )
+
+
+def subtract_origin(values: Float64, origin: float | Float64) -> NDArray[np.float32]:
+    """``values - origin`` as float32, such that adding `origin` again gives the float32 of `values`.
+
+    What works in the source's frame with float32 (the official WOSAC metric does) so finds the very numbers that it
+    would have read from the source. Plain rounding misses that where a value lies halfway between two float32.
+    """
+    near = (values - origin).astype(np.float32)
+    back = (near + origin).astype(np.float32)
+    wanted = values.astype(np.float32)
+    towards = np.where(wanted > back, np.float32(np.inf), np.float32(-np.inf))
+    return np.where(back == wanted, near, np.nextafter(near, towards))
+
+
+def whole_turns(heading: NDArray[np.float32], yaw: NDArray[np.float32]) -> NDArray[np.int8] | None:
+    """Turns between a heading and its wrapped `yaw`, int8; None where there are none."""
+    turns = np.clip(np.nan_to_num(np.rint((heading.astype(np.float64) - yaw) / (2 * np.pi))), -127, 127)
+    return turns.astype(np.int8) if turns.any() else None
 
 
 def wrap(yaw: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -151,7 +173,7 @@ def build_road(features: Sequence[Feature], xyz: Float64, origin: Float64, *, cr
     np.cumsum([f.num_points for f in features], out=offsets[1:])
     linker = _Linker(features, cropped)
     return RoadMap(
-        xyz=(xyz - origin).astype(np.float32),
+        xyz=subtract_origin(xyz, origin),
         offsets=offsets,
         id=np.array([f.id for f in features], np.int64),
         type=np.array([f.type for f in features], np.int8),
@@ -246,7 +268,7 @@ class SourceSignals:
         values = np.array(self.state)
         # A later release may add states; until then they say nothing.
         state[at] = np.where((values >= 0) & (values < len(SignalState)), values, SignalState.UNKNOWN)
-        stop[at] = self.stop - origin
+        stop[at] = subtract_origin(self.stop, origin)
         valid[at] = True
         lane = np.array([lanes.get(lane, -1) for lane in ids], np.int32)
         return Signals(lane=lane, lane_id=np.array(ids, np.int64), state=state, stop=stop, valid=valid)

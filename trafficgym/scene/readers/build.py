@@ -107,13 +107,15 @@ def subtract_origin(values: Float64, origin: float | Float64) -> NDArray[np.floa
     """``values - origin`` as float32, such that adding `origin` again gives the float32 of `values`.
 
     What works in the source's frame with float32 (the official WOSAC metric does) so finds the very numbers that it
-    would have read from the source. Plain rounding misses that where a value lies halfway between two float32.
+    would have read from the source. Plain rounding misses that where a value lies halfway between two float32. It
+    cannot be had near the source's own origin, where float32 is finer than here; nor does it matter there.
     """
+    wanted = values.astype(np.float32)
     near = (values - origin).astype(np.float32)
     back = (near + origin).astype(np.float32)
-    wanted = values.astype(np.float32)
-    towards = np.where(wanted > back, np.float32(np.inf), np.float32(-np.inf))
-    return np.where(back == wanted, near, np.nextafter(near, towards))
+    nudged = np.nextafter(near, np.where(wanted > back, np.float32(np.inf), np.float32(-np.inf)))
+    helps = (back != wanted) & ((nudged + origin).astype(np.float32) == wanted)
+    return np.where(helps, nudged, near)
 
 
 def whole_turns(heading: NDArray[np.float32], yaw: NDArray[np.float32]) -> NDArray[np.int8] | None:

@@ -66,15 +66,15 @@ class RoadIndex:
 
     def __init__(self, scene: Scene, *, point_spacing: float = 4.0) -> None:
         road = scene.road
-        self.grid, self.shape = _make_grid(scene)
+        self.grid, self.shape = make_grid(scene.road.xyz[:, :2], CELL_M)
         self.points, self.point_start = _index_points(road, self.grid, self.shape, point_spacing)
         self.edges, self.edge_feature, self.edge_link = _segments(road, road.is_edge)
-        self.edge_start, self.edge_cell = _cells_of_segments(self.edges, self.grid, self.shape)
+        self.edge_start, self.edge_cell = cells_of_segments(self.edges, self.grid, self.shape)
         listed = self.edge_cell[: self.edge_start[-1]]
         self.edge_near = np.ascontiguousarray(self.edges[listed, :7].T)
         self.edge_ring = _rings_to_content(self.edge_start, self.shape[0], self.shape[1])
         self.lanes, self.lane_feature, _ = _segments(road, road.is_lane)
-        self.lane_start, self.lane_cell = _cells_of_segments(self.lanes, self.grid, self.shape)
+        self.lane_start, self.lane_cell = cells_of_segments(self.lanes, self.grid, self.shape)
         self.signals, self.signal_state = _index_signals(scene, self.lanes, self.lane_feature)
         self.row = self._addresses()
 
@@ -132,13 +132,18 @@ def line_of(y, grid, num_y):
     return min(max(int(np.floor((y - grid[1]) * grid[2])), 0), num_y - 1)
 
 
-def _make_grid(scene: Scene) -> tuple[np.ndarray, tuple[int, int]]:
-    """Lower corner, 1 / cell size and cell size (float32 [4]), and the number of cells in x and y."""
-    points = scene.road.xyz[:, :2]
+def make_grid(points: np.ndarray, cell: float) -> tuple[np.ndarray, tuple[int, int]]:
+    """Lay a grid over points ``[P, 2]`` m.
+
+    Args:
+        cell: Width of a cell [m]; it is doubled until the grid has at most `MAX_CELLS`.
+
+    Returns:
+        Lower corner, 1 / width and width of a cell (float32 ``[4]``), and the number of cells in x and y.
+    """
     if not len(points):
         points = np.zeros((1, 2), np.float32)
     low, high = points.min(0) - 1.0, points.max(0) + 1.0
-    cell = CELL_M
     while np.prod(np.ceil((high - low) / cell)) > MAX_CELLS:
         cell *= 2
     num = np.maximum(np.ceil((high - low) / cell), 1).astype(int)
@@ -281,7 +286,7 @@ def furthest_straight(xyz, i, last, tolerance, longest):
     return best
 
 
-def _cells_of_segments(table: np.ndarray, grid: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def cells_of_segments(table: np.ndarray, grid: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """For each cell the segments whose bounding box touches it: starts int32 ``[cells + 1]`` and indices."""
     return _bin_segments(table, grid, shape[0], shape[1])
 

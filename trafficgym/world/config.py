@@ -31,6 +31,8 @@ class WorldConfig:
     """At most so many external agents in a world; those nearest to the ego stay, the rest follow their logs."""
     watch_log: bool = False
     """Whether events are also found for what follows its log (it costs time, and props do as they do)."""
+    keep_history: bool = False
+    """Whether `World.history` records the episode; rewards that look back need it."""
     point_spacing: float = 4.0
     """Distance between the road points that observations show [m]."""
     limits: EventLimits = EventLimits()

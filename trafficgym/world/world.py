@@ -17,6 +17,7 @@ from trafficgym.world.config import WorldConfig
 from trafficgym.world.controllers import Control, Policy
 from trafficgym.world.dynamics import Bicycle, Dynamics, Motion
 from trafficgym.world.events import LIMIT, RISE, Event, Events, Watch, detect
+from trafficgym.world.history import History
 from trafficgym.world.idm import IdmParameters, IdmTables, drive_idm
 from trafficgym.world.log import LOG_ROW_SIZE, LogTable, gather, measure, replay
 from trafficgym.world.path import NUM_POINTS
@@ -46,6 +47,7 @@ class World:
         before: `State` one step (0.1 s) earlier.
         previous: `State` one decision earlier.
         events: `Events` of the last decision, ``[B, N]``.
+        history: `History` of the present episodes; None unless ``WorldConfig.keep_history``.
         track: Track index of each slot, int32 ``[B, N]``, -1 for padding.
         controller: `Driver` of each slot, int8 ``[B, N]``.
         alive: External agents that still act, bool ``[B, N]``.
@@ -84,6 +86,7 @@ class World:
         self.step_index = np.zeros(num, np.int32)
         self.end_step = np.zeros(num, np.int32)
         self._casting = Casting(self.control, self.config, self.policies)
+        self.history = History(num) if self.config.keep_history else None
         self._allocate(0)
         self.reset()
 
@@ -122,6 +125,8 @@ class World:
             self._advance(motions[k] if motions else None, running)
             self._detect(running, fresh=k == 0)
             self._settle(running)
+            if self.history is not None:
+                self.history.record(running, self.state, self.step_index)
             if after_each is not None:
                 after_each(k)
         return self.events
@@ -156,6 +161,8 @@ class World:
         self._detect(fresh, fresh=True)
         for then in (self.before, self.previous):
             then.table[chosen] = self.state.table[chosen]
+        if self.history is not None:
+            self.history.begin(fresh, self.state, self.step_index, self.end_step)
 
     @property
     def agents(self) -> Bool:

@@ -42,6 +42,8 @@ class EnvConfig:
     """A: agents per world, the nearest to the ego where a scene has more. None: the most that any scene has."""
     scene_order: Literal["random", "sequential"] = "random"
     """How the scene of the next episode is chosen."""
+    worlds_per_scene: int = 1
+    """R: so many consecutive worlds of the vector environment get the same scene in each episode, and own seeds."""
     autoreset: bool = True
     """Whether a world of the vector environment starts anew by itself, in the step after its episode ended."""
     copy: bool = True
@@ -53,7 +55,9 @@ class EnvConfig:
         object.__setattr__(self, "dynamics", make_dynamics(self.dynamics))
         _one_of("observation_format", self.observation_format, ("flat", "dict"))
         _one_of("scene_order", self.scene_order, ("random", "sequential"))
-        check_whole(self, num_agents=1)
+        check_whole(self, num_agents=1, worlds_per_scene=1)
+        if self.worlds_per_scene is None:
+            raise ConfigError("worlds_per_scene is None; it must be a whole number, 1 or more")
         size = self.picture_size
         if not isinstance(size, tuple | list) or len(size) != 2 or min(size) < 1:
             raise ConfigError(f"picture_size is {self.picture_size!r}; it is (width, height) in pixels")

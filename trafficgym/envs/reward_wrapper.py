@@ -30,7 +30,7 @@ def RewardWrapper(env: Any, reward: Reward) -> Any:
         reward: The new reward.
 
     Raises:
-        ConfigError: it is none of these.
+        ConfigError: it is none of these, or the reward needs a history that the environment did not keep.
     """
     base = getattr(env, "unwrapped", env)
     for kind, wrapper in (
@@ -39,6 +39,8 @@ def RewardWrapper(env: Any, reward: Reward) -> Any:
         (SceneEnv, SingleRewardWrapper),
     ):
         if isinstance(base, kind):
+            vector = base if isinstance(base, TrafficVectorEnv) else base.vector
+            vector.prepare(reward)
             return wrapper(env, reward)
     raise ConfigError(f"RewardWrapper wraps trafficgym's environments, got {type(base).__name__}")
 

@@ -60,6 +60,12 @@ class TrafficVectorEnv:
         self.config = EnvConfig(**options)
         if not isinstance(num_worlds, int) or num_worlds < 1:
             raise ConfigError(f"num_worlds is {num_worlds!r}; it must be a whole number, 1 or more")
+        size = self.config.worlds_per_scene
+        if num_worlds % size:
+            raise ConfigError(
+                f"num_worlds is {num_worlds} and worlds_per_scene {size}; num_worlds must be a multiple of it, such as "
+                f"{-(-num_worlds // size) * size}"
+            )
         self.num_worlds = num_worlds
         self.scenes = open_scenes(scenes) if scenes is not None else default_scenes()
         if next(iter(self.scenes), None) is None:
@@ -85,6 +91,8 @@ class TrafficVectorEnv:
         self._out: Float | None = None
         self._most_tracks: int | None = None
         self._over = np.ones(num_worlds, bool)
+        self._keeps_history = False
+        self.prepare(self.config.reward)
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -94,7 +102,8 @@ class TrafficVectorEnv:
         Args:
             seed: World b gets `seed` + b, or ``seed[b]`` (None: entropy); None: the generators go on (from entropy at
                 first).
-            options: ``{"scene": index or id}``, or a list of B of them, to choose the scenes.
+            options: ``{"scene": index or id}``, or a list of one per world (or, with `worlds_per_scene`, one per
+                block of worlds), to choose the scenes.
 
         Returns:
             Observation and info: ``alive`` bool ``[B, A]``, ``scene_id`` list of B, ``track_id`` int64 ``[B, A]``.
@@ -102,9 +111,13 @@ class TrafficVectorEnv:
         seeds = self._spread(seed) if self.world is None or seed is not None else None
         if seeds is not None:
             self.episodes.seed(seeds)
-        chosen = [self.episodes.next(b, options) for b in range(self.num_worlds)]
+        chosen = self.episodes.start(options)
         if self.world is None:
-            config = replace(self.config.world, max_agents=self.num_agents)
+            config = replace(
+                self.config.world,
+                max_agents=self.num_agents,
+                keep_history=self.config.world.keep_history or self._keeps_history,
+            )
             dynamics: Any = self.config.dynamics
             self.world = World(chosen, dynamics=dynamics, control=self.control, config=config, seeds=seeds)
             self._observer = Observer(self.world, self.config.observation, self.num_agents)
@@ -144,6 +157,21 @@ class TrafficVectorEnv:
         self._over[:] = ~self._alive().any(1)
         info = {**self._info(), "reward_terms": terms, "reset": fresh}
         return observation, reward, terminated, truncated, info
+
+    def prepare(self, reward: Reward) -> None:
+        """Make sure that a reward will find what it needs: some look back on the whole episode.
+
+        Raises:
+            ConfigError: the reward needs the world's history, and the world has begun without one.
+        """
+        if not reward.needs_history:
+            return
+        if self.world is not None and self.world.history is None:
+            raise ConfigError(
+                "the reward needs the world's history, and this environment has run without it; wrap it before its "
+                "first reset, or make it with world=WorldConfig(keep_history=True)"
+            )
+        self._keeps_history = True
 
     def evaluate(self, reward: Reward, *, idle: Bool | None = None) -> tuple[Float, dict[str, Float]]:
         """What a reward gives for the last decision.

@@ -30,6 +30,11 @@ class Reward(ABC):
     def weighted(self) -> tuple[tuple[float, Term], ...]:
         """The terms and their weights."""
 
+    @property
+    def needs_history(self) -> bool:
+        """Whether a term looks back on the episode: the world must have ``WorldConfig(keep_history=True)``."""
+        return any(term.needs_history for _, term in self.weighted())
+
     def terms(self, world: World, events: Events) -> dict[str, Float]:
         """Return what each term contributes; terms of the same name are added up.
 
@@ -82,6 +87,10 @@ class Term(Reward):
 
     def weighted(self) -> tuple[tuple[float, Term], ...]:
         return ((1.0, self),)
+
+    @property
+    def needs_history(self) -> bool:
+        return False
 
 
 @dataclass(frozen=True)

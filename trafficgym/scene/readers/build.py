@@ -65,10 +65,9 @@ class SourceTracks:
     def in_scene_frame(self, origin: Float64) -> Tracks:
         """Subtract `origin` in float64, wrap the yaw, and clear states that are not valid and hold no position."""
         held = np.isfinite(self.x) & np.isfinite(self.y) & ((self.x != 0) | (self.y != 0))
-        keep = self.valid | held
 
-        def clean(values: Float64, origin: float = 0.0) -> NDArray[np.float32]:
-            values = np.where(keep & (self.valid | np.isfinite(values)), values, origin)
+        def clean(values: Float64, origin: float = 0.0, held: Bool = held) -> NDArray[np.float32]:
+            values = np.where(self.valid | (held & np.isfinite(values)), values, origin)
             return subtract_origin(values, origin)
 
         roles = np.zeros((3, len(self.valid)), bool)
@@ -87,7 +86,7 @@ class SourceTracks:
             type=np.array(self.type, np.int8),
             x=clean(self.x, origin[0]),
             y=clean(self.y, origin[1]),
-            z=clean(self.z, origin[2]),
+            z=clean(self.z, origin[2], held | (self.z != 0)),  # some sources clear x and y only
             yaw=yaw,
             turns=whole_turns(heading, yaw),
             vx=clean(self.vx),

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "trafficgym_baselines": {"trafficgym", "trafficgym_scenarios", "trafficgym_agents"},
 }
 # Inside trafficgym the data goes one way: a part may import those to its left.
-ROOMS = [("errors",), ("scene",), ("world",), ("rewards", "metrics", "viewer"), ("envs",), ("report",), ("cli",)]
+ROOMS = [("errors",), ("scene",), ("world",), ("metrics",), ("rewards", "viewer"), ("envs",), ("report",), ("cli",)]
 HEAVY = {"torch", "tensorflow"}
 
 

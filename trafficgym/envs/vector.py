@@ -162,8 +162,9 @@ class TrafficVectorEnv:
         """Make sure that a reward will find what it needs: some look back on the whole episode.
 
         Raises:
-            ConfigError: the reward needs the world's history, and the world has begun without one.
+            ConfigError: the reward makes no sense here, or needs the world's history and the world began without one.
         """
+        reward.check(self.config.world)
         if not reward.needs_history:
             return
         if self.world is not None and self.world.history is None:

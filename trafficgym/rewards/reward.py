@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from trafficgym.world.config import WorldConfig
     from trafficgym.world.events import Events
     from trafficgym.world.world import World
 
@@ -34,6 +35,15 @@ class Reward(ABC):
     def needs_history(self) -> bool:
         """Whether a term looks back on the episode: the world must have ``WorldConfig(keep_history=True)``."""
         return any(term.needs_history for _, term in self.weighted())
+
+    def check(self, config: WorldConfig) -> None:
+        """Raise where the reward makes no sense in a world of that configuration.
+
+        Raises:
+            ConfigError: it says what to change.
+        """
+        for _, term in self.weighted():
+            term.check(config)
 
     def terms(self, world: World, events: Events) -> dict[str, Float]:
         """Return what each term contributes; terms of the same name are added up.
@@ -91,6 +101,9 @@ class Term(Reward):
     @property
     def needs_history(self) -> bool:
         return False
+
+    def check(self, config: WorldConfig) -> None:
+        pass
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,11 @@ class Histograms:
     @classmethod
     def of(cls, config: FeatureConfig, logged: NDArray, mask: Bool) -> Histograms:
         """Prepare the comparison with logged values, ``[E, T]``; those marked in `mask`, bool ``[E, T]``, count."""
-        objects, steps = np.indices(logged.shape, np.int32)
-        group: Int = np.zeros_like(objects) if config.aggregate_objects else objects
-        if not config.independent_timesteps:
-            group = (group * logged.shape[1] + steps).astype(np.int32)
+        num_objects, num_steps = logged.shape
+        of_object = np.zeros(num_objects, np.int32) if config.aggregate_objects else np.arange(num_objects)
+        of_step = np.zeros(num_steps, np.int32) if config.independent_timesteps else np.arange(num_steps)
+        stride = 1 if config.independent_timesteps else num_steps
+        group = (of_object[:, None] * stride + of_step).astype(np.int32)
         return cls(config=config, group=group, log_bin=bins_of(logged, config.edges), mask=mask)
 
     def count(self, simulated: NDArray) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ from trafficgym.rewards.ade import DisplacementError, LoggedCollision, ade_and_c
 from trafficgym.rewards.goal import Goal
 from trafficgym.rewards.infraction import Collision, Infraction, OffRoad, RedLight, WrongWay
 from trafficgym.rewards.progress import Progress
+from trafficgym.rewards.realism import RealismReward, rollout_rewards
 from trafficgym.rewards.reward import Reward, Term, WeightedSum, has_acted
 from trafficgym.rewards.speed import SpeedLimit
 
@@ -15,6 +16,7 @@ __all__ = [
     "LoggedCollision",
     "OffRoad",
     "Progress",
+    "RealismReward",
     "RedLight",
     "Reward",
     "SpeedLimit",
@@ -23,4 +25,5 @@ __all__ = [
     "WrongWay",
     "ade_and_collision",
     "has_acted",
+    "rollout_rewards",
 ]

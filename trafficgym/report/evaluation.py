@@ -7,29 +7,23 @@ get the same seeds.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, as_completed, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from trafficgym.errors import ConfigError, SceneError, TrafficgymError, nearest_key
 from trafficgym.metrics.bootstrap import Bootstrap
 from trafficgym.metrics.summary import Row, SceneMeasures, differences, measure, summarise_measures
+from trafficgym.report.scene_pool import SceneRead, as_done, num_processes, read_scenes
 from trafficgym.report.source import SceneSource, unreadable
 from trafficgym.scene.scene import Scene
 from trafficgym.world.controllers import check_selector
 from trafficgym.world.roll_out import POLICIES, roll_out
 from trafficgym.world.rollout import Rollout
-
-SCENES_PER_WORKER = 4
-"""A process takes seconds to start and is not worth it for fewer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,10 +107,10 @@ def evaluate(
     """
     start = time.perf_counter()
     scenes, num = source.open()
-    workers = max(1, min(workers or os.cpu_count() or 1, num if workers else num // SCENES_PER_WORKER))
+    workers = num_processes(workers, num)
     on_scene(0, num)
     outcomes: list[Outcome] = []
-    for outcome in _in_processes(scenes, num, config, workers) if workers > 1 else _here(scenes, num, config):
+    for outcome in as_done(partial(evaluate_scene, config=config), read_scenes(scenes, num), workers):
         outcomes.append(outcome)
         on_scene(len(outcomes), num)
     outcomes.sort(key=lambda outcome: outcome.index)
@@ -151,8 +145,11 @@ def rollout_seed(seed: int, scene_id: str, number: int) -> int:
     return int(np.random.SeedSequence([seed, zlib.crc32(scene_id.encode()), number]).generate_state(1)[0])
 
 
-def evaluate_scene(index: int, scene: Scene, config: EvaluationConfig) -> Outcome:
+def evaluate_scene(read: SceneRead, config: EvaluationConfig) -> Outcome:
     """Evaluate one scene; whatever goes wrong with it becomes the outcome's `problem`."""
+    index, scene = read.index, read.scene
+    if scene is None:
+        return Outcome(index=index, scene_id=read.scene_id, problem=read.problem)
     problem = cannot_evaluate(scene)
     if problem:
         return Outcome(index=index, scene_id=scene.id, problem=problem)
@@ -180,44 +177,3 @@ def cannot_evaluate(scene: Scene) -> str:
     if not scene.road.num_features:
         return "no map, so that nobody knows what is off-road"
     return ""
-
-
-def _here(scenes: Sequence[Scene], num: int, config: EvaluationConfig) -> Iterator[Outcome]:
-    for index in range(num):
-        scene = _read(scenes, index)
-        yield scene if isinstance(scene, Outcome) else evaluate_scene(index, scene, config)
-
-
-def _in_processes(scenes: Sequence[Scene], num: int, config: EvaluationConfig, workers: int) -> Iterator[Outcome]:
-    """Read here, evaluate there, as they are done; so many scenes are on their way that no worker waits."""
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts)
-    pending: set[Future[Outcome]] = set()
-    try:
-        for index in range(num):
-            scene = _read(scenes, index)
-            if isinstance(scene, Outcome):
-                yield scene
-                continue
-            pending.add(pool.submit(evaluate_scene, index, scene, config))
-            while len(pending) > 2 * workers:
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                yield from (task.result() for task in done)
-        yield from (task.result() for task in as_completed(pending))
-    except BrokenProcessPool:
-        raise TrafficgymError(
-            f"one of {workers} processes died, which is what happens when memory runs out; try --workers 1"
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _read(scenes: Sequence[Scene], index: int) -> Scene | Outcome:
-    try:
-        return scenes[index]
-    except TrafficgymError as error:
-        return Outcome(index=index, scene_id=f"scene number {index}", problem=str(error))
-
-
-def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle

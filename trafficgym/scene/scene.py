@@ -7,7 +7,8 @@ subtracted, so that float32 stays exact to well under a millimetre.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trafficgym.errors import SceneError
+from trafficgym.scene.script import HeroScript
 
 Float = NDArray[np.float32]
 Int = NDArray[np.int32]
@@ -255,6 +257,8 @@ class Scene:
     tracks: Tracks
     road: RoadMap
     signals: Signals
+    scripts: Mapping[int, HeroScript] = field(default_factory=dict)
+    """By track index: heroes, which the world drives by their scripts. A scene store keeps their logs only."""
 
     def __post_init__(self) -> None:
         from trafficgym.scene.validate import validate

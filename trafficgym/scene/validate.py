@@ -29,6 +29,9 @@ def _check_scene(scene: Scene) -> None:
     _shape("timestamps", scene.timestamps, (steps,), np.float64)
     if not np.isfinite(scene.origin).all():
         raise SceneError("the origin is not finite")
+    for track in scene.scripts:
+        if not 0 <= track < scene.num_agents or not scene.tracks.valid[track, scene.current_step]:
+            raise SceneError(f"there is a script for track number {track}, but no such track at the current step")
     if not 0 <= scene.current_step < steps:
         raise SceneError(f"current_step is {scene.current_step}, but the tracks have {steps} steps")
 

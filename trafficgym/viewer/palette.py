@@ -25,6 +25,7 @@ DRIVER_LABELS: Mapping[Driver, str] = {
     Driver.CONSTANT_VELOCITY: "constant velocity",
     Driver.IDM: "IDM",
     Driver.POLICY: "policy",
+    Driver.HERO: "hero",
 }
 EVENT_BADGES: Mapping[Event, tuple[str, str]] = {
     Event.COLLISION: ("C", "collision"),
@@ -74,6 +75,7 @@ class Palette:
             Driver.CONSTANT_VELOCITY: (86, 180, 233),
             Driver.IDM: (32, 190, 146),
             Driver.POLICY: (222, 132, 186),
+            Driver.HERO: (240, 84, 84),
             Driver.NONE: (104, 111, 122),
         }
     )
@@ -127,6 +129,7 @@ LIGHT = Palette(
         Driver.CONSTANT_VELOCITY: (48, 144, 205),
         Driver.IDM: (0, 158, 115),
         Driver.POLICY: (204, 103, 160),
+        Driver.HERO: (213, 48, 48),
         Driver.NONE: (170, 174, 180),
     },
     events={

@@ -12,6 +12,7 @@ from trafficgym.errors import ConfigError
 from trafficgym.scene.scene import Scene
 from trafficgym.world.config import WorldConfig
 from trafficgym.world.controllers import Control, Policy, assign_drivers, select
+from trafficgym.world.heroes import Hero, lay_out
 from trafficgym.world.idm import plan_speed
 from trafficgym.world.lane_graph import LaneGraph
 from trafficgym.world.log import LogTable
@@ -21,7 +22,7 @@ from trafficgym.world.state import PRESENT, Driver, X, Y
 
 DEFAULT_HORIZON = 80
 """Steps that an episode lasts where the log has no future."""
-_ORDER = (Driver.EXTERNAL, Driver.POLICY, Driver.IDM, Driver.CONSTANT_VELOCITY, Driver.LOG)
+_ORDER = (Driver.EXTERNAL, Driver.POLICY, Driver.IDM, Driver.CONSTANT_VELOCITY, Driver.HERO, Driver.LOG)
 
 
 class Cast(NamedTuple):
@@ -35,6 +36,7 @@ class Cast(NamedTuple):
     table: NDArray[np.float32]  # (N', 16) rows of `State.table`
     goal: NDArray[np.float32]  # (N', 3) rows of `Watch.goal`
     paths: NDArray[np.float32]  # (I, M, 3) of those that IDM drives, in the order of their slots
+    heroes: list[Hero]
 
 
 class Casting:
@@ -90,6 +92,7 @@ class Casting:
             table,
             _goals(scene, order, table, self.config.limits.goal_radius),
             self._paths(scene, order[driver[order] == Driver.IDM], start),
+            _heroes(scene, order, driver[order], table, start),
         )
 
     def _paths(self, scene: Scene, tracks: NDArray[np.intp], start: int) -> NDArray[np.float32]:
@@ -99,6 +102,16 @@ class Casting:
             for path, track in zip(paths, tracks.tolist(), strict=True):
                 path[:] = plan_speed(path_of(scene, track, start, graph=graph), scene, track, start, self.config.idm)
         return paths
+
+
+def _heroes(
+    scene: Scene, order: NDArray[np.intp], driver: NDArray[np.int8], table: NDArray[np.float32], start: int
+) -> list[Hero]:
+    if not scene.scripts:
+        return []
+    ego = int(np.flatnonzero(order == select(scene, "ego", start).argmax())[0])
+    slots = np.flatnonzero(driver == Driver.HERO).tolist()
+    return [lay_out(scene.scripts[int(order[slot])], table[slot], slot, ego) for slot in slots]
 
 
 def _goals(scene: Scene, order: NDArray[np.intp], table: NDArray[np.float32], radius: float) -> NDArray[np.float32]:

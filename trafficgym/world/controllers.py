@@ -62,6 +62,7 @@ _DRIVERS = {
     "log": Driver.LOG,
     "constant_velocity": Driver.CONSTANT_VELOCITY,
     "idm": Driver.IDM,
+    "hero": Driver.HERO,
 }
 MOVING_M = 2.0
 """A track moves if its log goes further than this from where it starts."""
@@ -84,9 +85,10 @@ def assign_drivers(scene: Scene, control: Control, start_step: int, policies: li
             words that must all hold: ``all``, ``vehicle``, ``pedestrian``, ``cyclist``, ``road_user`` (one of
             these three), ``other``,
             ``moving`` (its log ends more than 2 m away), ``parked``, ``sdc``, ``to_predict``, ``of_interest``,
-            ``ego`` (the SDC or, where the source names none, the first track to predict, else the vehicle
-            that goes furthest). A driver is ``"external"``, ``"log"``, ``"constant_velocity"``, ``"idm"``,
-            ``"random"`` or a `Policy`.
+            ``hero`` (the scene has a script for it), ``ego`` (the SDC or, where the source names none, the first
+            track to predict, else the vehicle that goes furthest). Heroes follow their scripts unless a selector is
+            their id, or has the word ``hero``. A driver is ``"external"``, ``"log"``, ``"constant_velocity"``,
+            ``"idm"``, ``"hero"``, ``"random"`` or a `Policy`.
         start_step: Tracks that are not valid at this step always follow the log.
         policies: Policies met so far; new ones are appended.
 
@@ -95,10 +97,18 @@ def assign_drivers(scene: Scene, control: Control, start_step: int, policies: li
     """
     tracks = scene.tracks
     driver = np.full(tracks.num_agents, Driver.LOG, np.int8)
+    heroes = select(scene, "hero", start_step)
+    driver[heroes] = Driver.HERO
     index = np.full(tracks.num_agents, -1, np.int8)
     entries = control.items() if isinstance(control, Mapping) else [("all", control)]
     for selector, wanted in entries:
         chosen = select(scene, selector, start_step)
+        if not _names_heroes(selector):
+            chosen &= ~heroes
+        if wanted == "hero" and (chosen & ~heroes).any():
+            raise ConfigError(
+                f"control gives {selector!r} to 'hero', but scene {scene.id!r} has scripts for heroes only"
+            )
         if isinstance(wanted, str) and wanted != "random":
             if wanted not in _DRIVERS:
                 raise ConfigError(f"no driver is called {wanted!r}; {nearest_key(wanted, [*_DRIVERS, 'random'])}")
@@ -118,6 +128,10 @@ def _index_of(wanted: str | Policy, policies: list[Policy]) -> int:
     if wanted not in policies:
         policies.append(wanted)
     return policies.index(wanted)
+
+
+def _names_heroes(selector: str | int) -> bool:
+    return not isinstance(selector, str) or selector.isdigit() or "hero" in selector.split()
 
 
 def check_selector(selector: str | int) -> None:
@@ -189,4 +203,5 @@ _SELECTORS = {
     "to_predict": lambda scene, step: scene.tracks.to_predict,
     "of_interest": lambda scene, step: scene.tracks.of_interest,
     "ego": _ego,
+    "hero": lambda scene, step: np.isin(np.arange(scene.num_agents), list(scene.scripts)),
 }

@@ -54,6 +54,8 @@ class Driver(IntEnum):
     """Intelligent driver model along the lane graph, or along the logged path."""
     POLICY = 4
     """A `Policy` object given to the world."""
+    HERO = 5
+    """The script that the scene has for it."""
 
 
 def _column(column: int, doc: str) -> Any:

@@ -17,6 +17,7 @@ from trafficgym.world.config import WorldConfig
 from trafficgym.world.controllers import Control, Policy
 from trafficgym.world.dynamics import Bicycle, Dynamics, Motion
 from trafficgym.world.events import LIMIT, RISE, Event, Events, Watch, detect
+from trafficgym.world.heroes import PHASE, SLOT, HeroTables, move_heroes
 from trafficgym.world.history import History
 from trafficgym.world.idm import IdmParameters, IdmTables, drive_idm
 from trafficgym.world.log import LOG_ROW_SIZE, LogTable, gather, measure, replay
@@ -77,6 +78,7 @@ class World:
         self.control, self.config = control, config or WorldConfig()
         self.policies: list[Policy] = []
         self.num_worlds, self.num_slots, self.num_agents, self._num_driven, self._num_idm = num, 0, 0, 0, 0
+        self._num_heroes = 0
         self.scenes: list[Scene] = list(scenes)
         self.rng = [np.random.default_rng(s) for s in (range(num) if seeds is None else seeds)]
         self.road: list[RoadIndex] = [None] * num  # type: ignore[list-item]
@@ -209,6 +211,15 @@ class World:
         """Whether the log holds a state at the present step, bool ``[B, N]``."""
         return self._gather(PRESENT) != 0
 
+    @property
+    def hero_phase(self) -> NDArray[np.int32]:
+        """Which phase of its script each slot plays, int32 ``[B, N]``; -1 for slots that are no heroes."""
+        phase = np.full((self.num_worlds, self.num_slots), -1, np.int32)
+        world, hero = np.nonzero(self._heroes.constants[..., SLOT] >= 0)
+        slot = self._heroes.constants[world, hero, SLOT].astype(int)
+        phase[world, slot] = self._heroes.memory[world, hero, PHASE]
+        return phase
+
     def _gather(self, column: int) -> NDArray[np.float32]:
         out = np.empty(self.track.shape, np.float32)
         return gather(column, self._log_rows, self.track, self.step_index, out)
@@ -287,6 +298,8 @@ class World:
                 tuple(self._idm),
                 tuple(self.config.idm),
             )
+        if self._num_heroes:
+            move_heroes(self.state.table, self.before.table, running, tuple(self._heroes), self.watch.lane)
         self.step_index += running
 
     def _detect(self, running: Bool, *, fresh: bool) -> None:
@@ -332,7 +345,9 @@ class World:
             self.num_agents = max(self.num_agents, external)
             self._num_driven = max(self._num_driven, external + int((driver == Driver.POLICY).sum()))
             self._num_idm = max(self._num_idm, int((driver == Driver.IDM).sum()))
-        if slots > self.num_slots or self._num_idm > self._idm.path.shape[1]:
+        self._num_heroes = max([self._num_heroes, *(len(cast.heroes) for cast in casts)])
+        has_room = self._num_idm <= self._idm.path.shape[1] and self._num_heroes <= self._heroes.path.shape[1]
+        if slots > self.num_slots or not has_room:
             self._allocate(max(slots, self.num_slots))
 
     def _allocate(self, num_slots: int) -> None:
@@ -351,6 +366,7 @@ class World:
             np.full(shape, -1, np.int32),
             np.zeros(shape, np.float32),
         )
+        self._heroes = HeroTables.zeros(self.num_worlds, self._num_heroes)
         if old is not None:
             self._keep(old)
 
@@ -360,7 +376,7 @@ class World:
             _copy_corner(old[name].table, getattr(self, name).table)
         for f in fields(Events):
             _copy_corner(getattr(old["events"], f.name), getattr(self.events, f.name))
-        for name in ("watch", "_idm"):
+        for name in ("watch", "_idm", "_heroes"):
             for source, target in zip(old[name], getattr(self, name), strict=True):
                 _copy_corner(source, target)
         for name in ("track", "controller", "policy_index", "alive", "frozen"):
@@ -386,6 +402,10 @@ class World:
         self._idm.path_of[b], self._idm.arc[b] = -1, 0.0
         self._idm.path_of[b, np.flatnonzero(cast.driver == Driver.IDM)] = np.arange(len(cast.paths))
         self._idm.path[b, : len(cast.paths)] = cast.paths
+        self._heroes.constants[b, :, SLOT] = -1
+        for h, hero in enumerate(cast.heroes):
+            for table, row in zip(self._heroes, hero, strict=True):
+                table[b, h] = row
 
 
 def _copy_corner(source: np.ndarray, target: np.ndarray) -> None:
@@ -393,7 +413,7 @@ def _copy_corner(source: np.ndarray, target: np.ndarray) -> None:
 
 
 _EXTERNAL, _POLICY, _LOG, _IDM = int(Driver.EXTERNAL), int(Driver.POLICY), int(Driver.LOG), int(Driver.IDM)
-_CONSTANT_VELOCITY = int(Driver.CONSTANT_VELOCITY)
+_CONSTANT_VELOCITY, _HERO = int(Driver.CONSTANT_VELOCITY), int(Driver.HERO)
 
 
 @njit(cache=True, error_model="numpy")
@@ -418,7 +438,7 @@ def _move(table, before, motion, step_index, running, driver, frozen, track, log
             elif who == _CONSTANT_VELOCITY:
                 slot[X] += np.float32(DT) * slot[VX]
                 slot[Y] += np.float32(DT) * slot[VY]
-            elif who == _IDM:
+            elif who == _IDM or who == _HERO:
                 continue
             measure(slot, old)
             # The road's slope, one step late: what is under the box now is not known before it is there.

@@ -17,6 +17,7 @@ COMMANDS = {
     "convert": "read scenes in any known format and write a scene store",
     "info": "say what a scene store, or a file of scenes, holds",
     "evaluate": "drive scenes with one or more policies; table, JSON, report, GIFs",
+    "wosac": "realism as the Waymo Open Sim Agents Challenge measures it; check and pack submissions",
     "view": "open a window on a scene: play, step, scrub, zoom, follow",
     "record": "write a scene or a closed-loop run as GIF, MP4 or PNG",
     "doctor": "versions, display, data path, and the fix for what is wrong",

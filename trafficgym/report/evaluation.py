@@ -110,7 +110,7 @@ def evaluate(
     workers = num_processes(workers, num)
     on_scene(0, num)
     outcomes: list[Outcome] = []
-    for outcome in as_done(partial(evaluate_scene, config=config), read_scenes(scenes, num), workers):
+    for outcome in as_done(partial(evaluate_scene, config=config), read_scenes(scenes, range(num)), workers):
         outcomes.append(outcome)
         on_scene(len(outcomes), num)
     outcomes.sort(key=lambda outcome: outcome.index)

@@ -31,9 +31,9 @@ class SceneRead:
     problem: str = ""  # empty where the scene is there
 
 
-def read_scenes(scenes: Sequence[Scene], num: int) -> Iterator[SceneRead]:
-    """The first `num` scenes, each read when its turn comes."""
-    for index in range(num):
+def read_scenes(scenes: Sequence[Scene], numbers: Iterable[int]) -> Iterator[SceneRead]:
+    """The scenes with these numbers, each read when its turn comes."""
+    for index in numbers:
         try:
             scene = scenes[index]
         except TrafficgymError as error:

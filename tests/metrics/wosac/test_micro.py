@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -142,7 +143,7 @@ def test_time_to_collision(load: Load) -> None:
 
 def polylines(points: NDArray, lengths: NDArray) -> list[NDArray[np.float32]]:
     offsets = np.cumsum([0, *lengths])
-    return [points[a:b].astype(np.float32) for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    return [points[a:b].astype(np.float32) for a, b in pairwise(offsets)]
 
 
 def test_distance_to_polylines(load: Load) -> None:

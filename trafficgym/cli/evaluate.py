@@ -23,6 +23,7 @@ from trafficgym.report.numbers import GROUPS, number, span, title
 from trafficgym.report.source import SceneSource
 from trafficgym.world.roll_out import POLICIES
 
+ROLLOUTS = "rollouts.arrow"
 REASONS_SHOWN = 10
 LABEL_WIDTH, CELL_WIDTH = 26, 25
 NOT_A_TERMINAL_WIDTH = 160
@@ -45,9 +46,11 @@ class Args:
     control: str = "road_user"
     """Which tracks the policy drives, such as "sdc", "to_predict" or "moving vehicle"; the others follow their logs."""
     out: Path = Path("out/evaluate")
-    """Folder for results.json, report.html and the pictures."""
+    """Folder for results.json, report.html, the pictures and the rollouts."""
     workers: int | None = None
     """Number of processes; one per core by default, fewer for few scenes. The numbers do not depend on it."""
+    save_rollouts: bool = False
+    """Write every rollout to rollouts.arrow, for `trafficgym wosac` and for your own metrics."""
     gifs: int = 3
     """How many of the worst scenes to draw."""
 
@@ -60,14 +63,15 @@ def main(argv: Sequence[str]) -> int:
     config = EvaluationConfig(
         policies=args.policy or POLICIES, rollouts=args.rollouts, seed=args.seed, control=args.control
     )
+    saved = args.out / ROLLOUTS if args.save_rollouts else None
     with _progress() as on_scene:
-        evaluation = evaluate(source, config, workers=args.workers, on_scene=on_scene)
+        evaluation = evaluate(source, config, workers=args.workers, save_rollouts=saved, on_scene=on_scene)
     console = Console(width=None if sys.stdout.isatty() else NOT_A_TERMINAL_WIDTH)
     console.print(table(evaluation, width=console.width))
     _print_skipped(console, evaluation)
     with Console(stderr=True).status("drawing the worst scenes, writing the report"):
         written = write(evaluation, args.out, gifs=args.gifs)
-    for path in written:
+    for path in [*written, *([saved] if saved else [])]:
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
     return 0
 

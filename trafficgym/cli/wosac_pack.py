@@ -23,8 +23,10 @@ SHOWN = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Args:
-    """Pack recorded rollouts into a submission: 150 shards in one flat `.tar.gz`. Status 1 where the server would refuse
-    it; then nothing is written."""
+    """Pack recorded rollouts into a submission: 150 shards in one flat `.tar.gz`.
+
+    Status 1 where the server would refuse it; then nothing is written.
+    """
 
     rollouts: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="ROLLOUTS...")]
     """Files of rollouts, as `trafficgym evaluate --save-rollouts` and `RolloutWriter` make them; 32 of each scene."""

@@ -12,18 +12,21 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
-from trafficgym.errors import ConfigError, SceneError, TrafficgymError, nearest_key
+from trafficgym.errors import ConfigError, SceneError, StoreError, TrafficgymError, nearest_key
 from trafficgym.metrics.bootstrap import Bootstrap
 from trafficgym.metrics.summary import Row, SceneMeasures, differences, measure, summarise_measures
+from trafficgym.report.recording import Recording, recording
 from trafficgym.report.scene_pool import SceneRead, as_done, num_processes, read_scenes
 from trafficgym.report.source import SceneSource, unreadable
 from trafficgym.scene.scene import Scene
 from trafficgym.world.controllers import check_selector
 from trafficgym.world.roll_out import POLICIES, roll_out
 from trafficgym.world.rollout import Rollout
+from trafficgym.world.rollout_file import RolloutWriter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +96,7 @@ def evaluate(
     config: EvaluationConfig,
     *,
     workers: int | None = 1,
+    save_rollouts: Path | None = None,
     on_scene: Callable[[int, int], None] = lambda done, num: None,
 ) -> Evaluation:
     """Evaluate; a scene that cannot be evaluated is kept with its reason, and the others go on.
@@ -100,6 +104,8 @@ def evaluate(
     Args:
         workers: Number of processes, None for one per core but no more than the scenes are worth; the results are
             the same for any number.
+        save_rollouts: Where to write all rollouts (`trafficgym.world.rollout_file`), scene after scene in the order
+            of the source.
         on_scene: Called with the number of scenes done and of all.
 
     Raises:
@@ -110,10 +116,14 @@ def evaluate(
     workers = num_processes(workers, num)
     on_scene(0, num)
     outcomes: list[Outcome] = []
-    for outcome in as_done(partial(evaluate_scene, config=config), read_scenes(scenes, range(num)), workers):
-        outcomes.append(outcome)
-        on_scene(len(outcomes), num)
-    outcomes.sort(key=lambda outcome: outcome.index)
+    with recording(save_rollouts) as record:
+        work = partial(evaluate_scene, config=config, record=record)
+        for outcome in as_done(work, read_scenes(scenes, range(num)), workers):
+            outcomes.append(outcome)
+            on_scene(len(outcomes), num)
+        outcomes.sort(key=lambda outcome: outcome.index)
+        if record is not None:
+            record.join(outcome.index for outcome in outcomes if outcome.measures)
     outcomes += [Outcome(index=num, scene_id=where, problem=reason) for where, reason in unreadable(scenes)]
     measures = [one for outcome in outcomes for one in outcome.measures]
     if not measures:
@@ -145,8 +155,12 @@ def rollout_seed(seed: int, scene_id: str, number: int) -> int:
     return int(np.random.SeedSequence([seed, zlib.crc32(scene_id.encode()), number]).generate_state(1)[0])
 
 
-def evaluate_scene(read: SceneRead, config: EvaluationConfig) -> Outcome:
-    """Evaluate one scene; whatever goes wrong with it becomes the outcome's `problem`."""
+def evaluate_scene(read: SceneRead, config: EvaluationConfig, record: Recording | None = None) -> Outcome:
+    """Evaluate one scene; whatever goes wrong with it becomes the outcome's `problem`.
+
+    Raises:
+        StoreError: its rollouts cannot be recorded.
+    """
     index, scene = read.index, read.scene
     if scene is None:
         return Outcome(index=index, scene_id=read.scene_id, problem=read.problem)
@@ -154,7 +168,9 @@ def evaluate_scene(read: SceneRead, config: EvaluationConfig) -> Outcome:
     if problem:
         return Outcome(index=index, scene_id=scene.id, problem=problem)
     try:
-        measures = tuple(measure(roll_outs(scene, policy, config)) for policy in config.policies)
+        measures = _drive(scene, config) if record is None else _drive_and_record(scene, config, record.part(index))
+    except StoreError:  # of the recording: the other scenes would not get further
+        raise
     except TrafficgymError as error:
         return Outcome(index=index, scene_id=scene.id, problem=str(error))
     except Exception as error:  # a fault of ours in one scene should not cost the others
@@ -162,6 +178,20 @@ def evaluate_scene(read: SceneRead, config: EvaluationConfig) -> Outcome:
     if not any(one.num_agents for one in measures):
         return Outcome(index=index, scene_id=scene.id, problem=f"nobody to drive: {config.control!r} selects no agent")
     return Outcome(index=index, scene_id=scene.id, measures=measures)
+
+
+def _drive(scene: Scene, config: EvaluationConfig) -> tuple[SceneMeasures, ...]:
+    return tuple(measure(roll_outs(scene, policy, config)) for policy in config.policies)
+
+
+def _drive_and_record(scene: Scene, config: EvaluationConfig, part: RolloutWriter) -> tuple[SceneMeasures, ...]:
+    measures = []
+    with part:
+        for policy in config.policies:
+            rollouts = roll_outs(scene, policy, config)
+            part.add(rollouts)
+            measures.append(measure(rollouts))
+    return tuple(measures)
 
 
 def cannot_evaluate(scene: Scene) -> str:

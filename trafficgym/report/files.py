@@ -10,11 +10,11 @@ from pathlib import Path
 from trafficgym.errors import ConfigError
 from trafficgym.report.evaluation import Evaluation
 from trafficgym.report.html import render
+from trafficgym.report.recording import UNFINISHED
 from trafficgym.report.results import to_json
 from trafficgym.report.worst import draw_worst
 
 RESULTS, REPORT = "results.json", "report.html"
-UNFINISHED = ".unfinished-"
 
 
 def write(evaluation: Evaluation, folder: Path, *, gifs: int = 3) -> list[Path]:

@@ -95,9 +95,10 @@ def pack(
         on_scenario: Called with the number of scenarios packed and of all.
 
     Raises:
-        RefusedError: the server would refuse it; nothing is written.
+        RefusedError: the server would refuse it, or it breaks the challenge's rules; nothing is written.
         StoreError: the disk is full or refuses; nothing is left.
-        ConfigError: `out` does not end with ``.tar.gz``.
+        ConfigError: `out` does not end with ``.tar.gz``, or no policy is named where the files hold several.
+        RolloutFileError: a file has no policy of that name, or is damaged.
     """
     out, config = Path(out), config or PackConfig()
     if not out.name.endswith(_ENDING):
@@ -113,7 +114,7 @@ def pack(
         for shard in range(config.num_shards):
             with archive.shard(f"{config.name}.binproto-{shard:05d}-of-{config.num_shards:05d}") as file:
                 for id in sources.ids[shard :: config.num_shards]:
-                    message = sources.message(id, problems)
+                    message = sources.message(id)
                     file.write(_SCENARIO_ROLLOUTS_TAG + messages.varint(len(message)) + message)
                     done += 1
                     on_scenario(done, len(sources.ids))
@@ -132,6 +133,9 @@ class _Sources:
     """Where the rollouts of each scene are."""
 
     def __init__(self, files: Sequence[RolloutFile], scenes: Sequence[Scene], policy: str | None) -> None:
+        policies = {name for file in files for name in file.policies}
+        if policy is None and len(policies) > 1:
+            raise ConfigError(f"the files hold rollouts by {some(sorted(policies))}; say which policy is meant")
         self._policy = policy
         self._files: dict[str, list[RolloutFile]] = {}
         for file in files:
@@ -160,7 +164,7 @@ class _Sources:
         for id in sorted(self._files.keys() - self._number.keys()):
             problems.error("unknown_scenario", "has rollouts but is none of the scenes", scenario_id=id)
 
-    def message(self, id: str, problems: Problems) -> bytes:
+    def message(self, id: str) -> bytes:
         """The serialized ScenarioRollouts of one scene.
 
         Raises:
@@ -177,13 +181,11 @@ class _Sources:
             raise RefusedError([Problem(reason="object_id", text=text, scenario_id=id)])
         driven = np.isin(ids, rollouts.object_id[rollouts.is_simulated.all(0)])
         if not driven.all():
-            problems.warning(
-                "not_simulated",
-                f"{(~driven).sum()} of {len(ids)} objects followed their logs and not the policy "
-                f"({some(ids[~driven])}); the challenge wants every object that is valid at step {CURRENT_STEP} "
-                "simulated",
-                scenario_id=id,
+            text = (
+                f"{(~driven).sum()} of {len(ids)} objects (valid at step {CURRENT_STEP}) followed their logs and "
+                f"were not simulated: {some(ids[~driven])}; record again with --control all"
             )
+            raise RefusedError([Problem(reason="not_simulated", text=text, scenario_id=id)])
         return messages.encode(id, ids, trajectories)
 
 

@@ -5,24 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trafficgym.errors import ConfigError, TrafficgymError
-from trafficgym.metrics.wosac import Realism, fill_gaps
-from trafficgym.metrics.wosac.submission import shards
-from trafficgym.metrics.wosac.submission.messages import ScenarioRollouts
+from trafficgym.metrics.wosac.submission import ScenarioRollouts, shards, submitted_trajectories
+from trafficgym.metrics.wosac.submission.problems import some
 from trafficgym.metrics.wosac.submission.scenario_check import scenario_problems
+from trafficgym.metrics.wosac.submission.simulated import simulated_ids
 from trafficgym.report.scene_pool import SceneRead, read_scenes
 from trafficgym.scene.scene import Scene
 from trafficgym.scene.store import SceneStore
 from trafficgym.world.recorded_rollouts import RecordedRollouts
 from trafficgym.world.rollout_file import RolloutFile
-
-NAMED = 5
-"""Ids to name in a message before it only counts."""
 
 Given = RecordedRollouts | ScenarioRollouts
 
@@ -134,83 +130,31 @@ def scene_numbers(scenes: Sequence[Scene], num: int) -> dict[str, int]:
     return {id: number for number, id in enumerate(ids)}
 
 
-def trajectories(given: Given, realism: Realism, num: int) -> tuple[NDArray, NDArray, Literal["scene", "source"]]:
-    """The first `num` rollouts as `Realism.score` takes them: ``[R, N, T, 4]``, ids ``[N]``, frame.
+def trajectories(given: Given, scene: Scene, num: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Object ids ``[N]`` and the first `num` rollouts in the source's coordinates, ``[R, N, 80, 4]`` m, rad.
 
     Raises:
-        TrafficgymError: they are too few or too short, or are not rollouts of all objects that must be simulated.
+        TrafficgymError: they are too few, or are not rollouts of all objects that must be simulated.
     """
-    return _of_scenario(given, realism, num) if isinstance(given, ScenarioRollouts) else _recorded(given, realism, num)
-
-
-def _of_scenario(
-    given: ScenarioRollouts, realism: Realism, num: int
-) -> tuple[NDArray, NDArray, Literal["scene", "source"]]:
-    wrong = [text for reason, text in scenario_problems(given, np.sort(realism.ids)) if reason != "num_rollouts"]
-    if wrong:
-        raise RolloutsError("; ".join(wrong))
-    _check_number(len(given.joint_scenes), num)
-    ids, motion = given.trajectories()
-    _check_steps(motion.shape[2], realism)
-    return motion[:num], ids, "source"
-
-
-def _recorded(
-    given: RecordedRollouts, realism: Realism, num: int
-) -> tuple[NDArray, NDArray, Literal["scene", "source"]]:
-    _check_number(given.num_rollouts, num)
-    first, scene = realism.config.first_step - 1, realism.scene
-    if given.start_step != first:
+    there = len(given.joint_scenes) if isinstance(given, ScenarioRollouts) else given.num_rollouts
+    if there < num:
         raise RolloutsError(
-            f"rollouts by {given.policy!r} begin at step {given.start_step}, and {realism.config.name!r} needs the "
-            f"states from step {first} on"
+            f"has {there} rollouts where {num} are asked for; to score fewer say --rollouts-per-scene {there}"
         )
-    _check_steps(given.num_steps - 1, realism)
-    rows = _rows(given, realism)
-    steps = slice(0, realism.config.num_steps + 1)
-    present = given.present[:num, rows, steps]
-    _check_objects(~present[..., 0].all(0), realism, f"are not there when rollouts by {given.policy!r} begin")
-    _check_objects(
-        ~given.is_simulated[:num, rows].all(0),
-        realism,
-        f"follow their logs in rollouts by {given.policy!r}, and WOSAC wants all simulated; record them again with "
-        "--control all",
-    )
-    motion = fill_gaps(given.motion[:num, rows, steps], present)[:, :, 1:]
-    motion[..., :3] += given.origin - scene.origin
-    return motion, realism.ids, "scene"
-
-
-def _rows(given: RecordedRollouts, realism: Realism) -> list[int]:
-    row_of = {int(id): row for row, id in enumerate(given.object_id)}
-    absent = np.array([int(id) not in row_of for id in realism.ids])
-    _check_objects(absent, realism, f"are missing in rollouts by {given.policy!r}")
-    return [row_of[int(id)] for id in realism.ids]
-
-
-def _check_objects(wrong: NDArray[np.bool_], realism: Realism, words: str) -> None:
-    if wrong.any():
-        raise RolloutsError(f"{wrong.sum()} of {len(wrong)} objects {words}: {some(realism.ids[wrong])}")
-
-
-def _check_number(there: int, asked: int) -> None:
-    if there < asked:
-        raise RolloutsError(
-            f"has {there} rollouts where {asked} are asked for; to score fewer say --rollouts-per-scene {there}"
-        )
-
-
-def _check_steps(there: int, realism: Realism) -> None:
-    if there < realism.config.num_steps:
-        raise RolloutsError(
-            f"has {there} simulated steps, and {realism.config.name!r} needs {realism.config.num_steps}"
-        )
-
-
-def some(ids: Sequence[object] | NDArray) -> str:
-    """The first few ids, and how many more there are."""
-    more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
-    return ", ".join(str(id) for id in ids[:NAMED]) + more
+    if isinstance(given, ScenarioRollouts):
+        wrong = [text for reason, text in scenario_problems(given, simulated_ids(scene)) if reason != "num_rollouts"]
+        if wrong:
+            raise RolloutsError("; ".join(wrong))
+        ids, motion = given.trajectories()
+    else:
+        ids, motion = submitted_trajectories(given, scene)
+        logs = ~np.isin(ids, given.object_id[given.is_simulated.all(0)])
+        if logs.any():
+            raise RolloutsError(
+                f"{logs.sum()} of {len(ids)} objects follow their logs in rollouts by {given.policy!r} "
+                f"({some(ids[logs])}), and WOSAC wants all simulated; record them again with --control all"
+            )
+    return ids, motion[:num]
 
 
 def _begins_like_arrow(path: Path) -> bool:

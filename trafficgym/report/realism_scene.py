@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trafficgym.errors import TrafficgymError
-from trafficgym.metrics.wosac import Realism, SceneScore, Score, WosacConfig, fill_gaps
+from trafficgym.metrics.wosac import Realism, SceneScore, Score, WosacConfig
+from trafficgym.metrics.wosac.submission import submitted_trajectories
 from trafficgym.report.evaluation import rollout_seed
 from trafficgym.report.realism_rollouts import RolloutsError, SceneUnit, trajectories
 from trafficgym.scene.scene import AgentType
 from trafficgym.world.config import WorldConfig
-from trafficgym.world.recorded_rollouts import STATES
+from trafficgym.world.recorded_rollouts import RecordedRollouts
 from trafficgym.world.roll_out import roll_out
 
 DRAWS = ("random",)
@@ -83,12 +84,8 @@ def score_scene(unit: SceneUnit, scoring: Scoring) -> SceneRealism:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # about missing features, which the table names
             realism = Realism(read.scene, scoring.config)
-        if unit.problem:
-            raise RolloutsError(unit.problem)
         scores = {policy: score_policy(realism, policy, scoring) for policy in scoring.policies}
-        for name, given in unit.rollouts.items():
-            motion, ids, frame = trajectories(given, realism, scoring.num_rollouts)
-            scores[name] = realism.score(motion, ids, frame=frame)
+        scores |= _score_recorded(realism, unit, scoring.num_rollouts)
     except TrafficgymError as error:
         fault = isinstance(error, RolloutsError)
         return SceneRealism(index=index, scene_id=id, problem=str(error), is_fault_of_rollouts=fault)
@@ -107,24 +104,30 @@ def score_scene(unit: SceneUnit, scoring: Scoring) -> SceneRealism:
 
 def score_policy(realism: Realism, policy: str, scoring: Scoring) -> SceneScore:
     """Score rollouts in which a policy of `trafficgym.world.roll_out` drives every simulated object."""
-    num = scoring.num_rollouts
-    found = [simulate(realism, policy, scoring.seed, number) for number in range(num if policy in DRAWS else 1)]
-    rollouts = np.stack(found) if len(found) == num else np.broadcast_to(found[0], (num, *found[0].shape))
-    return realism.score(rollouts, realism.ids)
+    scene, num = realism.scene, scoring.num_rollouts
+    horizon = WorldConfig(horizon=scoring.config.num_steps)
+    seeds = [rollout_seed(scoring.seed, scene.id, number) for number in range(num if policy in DRAWS else 1)]
+    runs = [roll_out(scene, policy, seed=seed, control="all", config=horizon) for seed in seeds]
+    ids, motion = submitted_trajectories(RecordedRollouts.of(runs), scene)
+    return realism.score(np.broadcast_to(motion, (num, *motion.shape[1:])), ids, frame="source")
 
 
-def simulate(realism: Realism, policy: str, seed: int, number: int) -> NDArray[np.float64]:
-    """One rollout of the simulated objects, (x, y, z, yaw) in the scene frame, ``[N, T, 4]``."""
-    scene, tracks = realism.scene, realism.tracks
-    run = roll_out(
-        scene,
-        policy,
-        seed=rollout_seed(seed, scene.id, number),
-        control="all",
-        config=WorldConfig(horizon=realism.config.num_steps),
-    )
-    motion = np.stack([getattr(run, name)[tracks] for name in STATES], -1)
-    return fill_gaps(motion, run.present[tracks])[:, 1:]
+def _score_recorded(realism: Realism, unit: SceneUnit, num: int) -> dict[str, SceneScore]:
+    """Score what was recorded, by name.
+
+    Raises:
+        RolloutsError: it cannot be scored.
+    """
+    if unit.problem:
+        raise RolloutsError(unit.problem)
+    scores = {}
+    for name, given in unit.rollouts.items():
+        try:
+            ids, motion = trajectories(given, realism.scene, num)
+            scores[name] = realism.score(motion, ids, frame="source")
+        except TrafficgymError as error:
+            raise RolloutsError(str(error)) from error
+    return scores
 
 
 def _condense(realism: Realism, policy: str, score: SceneScore) -> PolicyRealism:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
-from importlib.resources import files
-from typing import Any
 
 from trafficgym.metrics.bootstrap import Interval
 from trafficgym.metrics.summary import Metric, Row, SceneMeasures
 from trafficgym.report import plots
 from trafficgym.report.evaluation import Evaluation, Outcome
-from trafficgym.report.forest import color, forest
+from trafficgym.report.forest import forest
 from trafficgym.report.numbers import GROUPS, number, span, title
+from trafficgym.report.page import header, left_out, made_with, no_plots, note, page, plot, section, swatch
 from trafficgym.report.results import environment
 from trafficgym.report.worst import Clip, worst_scenes
 
@@ -25,20 +24,18 @@ def render(evaluation: Evaluation, clips: Sequence[Clip]) -> str:
     """The text of `report.html`."""
     sections = [
         _header(evaluation),
-        _section("Summary", _summary(evaluation)),
-        _section(f"Difference to {evaluation.config.reference}", _differences(evaluation)),
-        _section("Distributions", _plot(plots.histograms, evaluation, HISTOGRAM_NOTE)),
-        _section("Worst scenes", _clips(clips)),
-        _section("Scene by scene", _plot(plots.scenes, evaluation, STRIP_NOTE) + _scene_table(evaluation)),
-        _section("Scenes that were left out", _skipped(evaluation)),
-        _section("What counts as what", _definitions(evaluation)),
+        section("Summary", _summary(evaluation)),
+        section(f"Difference to {evaluation.config.reference}", _differences(evaluation)),
+        section("Distributions", _plot(plots.histograms, evaluation, HISTOGRAM_NOTE)),
+        section("Worst scenes", _clips(clips)),
+        section("Scene by scene", _plot(plots.scenes, evaluation, STRIP_NOTE) + _scene_table(evaluation)),
+        section(
+            "Scenes that were left out",
+            left_out([(outcome.scene_id, outcome.problem) for outcome in evaluation.skipped]),
+        ),
+        section("What counts as what", _definitions(evaluation)),
     ]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>trafficgym evaluation: {escape(evaluation.source.name)}</title><style>{_style()}</style></head>"
-        f"<body><main>{''.join(sections)}</main></body></html>\n"
-    )
+    return page(f"trafficgym evaluation: {evaluation.source.name}", sections)
 
 
 HISTOGRAM_NOTE = (
@@ -52,56 +49,41 @@ CLIP_NOTE = (
 STRIP_NOTE = "A dot is a scene, the bar the mean over scenes."
 
 
-def _style() -> str:
-    return (files("trafficgym.report") / "page.css").read_text(encoding="utf-8")
-
-
-def _section(heading: str, content: str) -> str:
-    return f"<section><h2>{escape(heading)}</h2>{content}</section>" if content else ""
-
-
 def _header(evaluation: Evaluation) -> str:
-    config, facts, workers = evaluation.config, environment(evaluation), evaluation.workers
-    num = len(evaluation.outcomes) - len(evaluation.skipped)
-    items = {
+    config, num = evaluation.config, len(evaluation.outcomes) - len(evaluation.skipped)
+    facts = {
         "scenes": f"{num}" + (f" (+ {len(evaluation.skipped)} left out)" if evaluation.skipped else ""),
         "rollouts per scene": str(config.rollouts),
         "agents": f"{max(row.num_agents for row in evaluation.rows)}, driven: {config.control}",
         "seed": str(config.seed),
-        "wall time": f"{evaluation.wall_time_s:.1f} s" + (f", {workers} processes" if workers > 1 else ""),
-        "made with": f"trafficgym {facts['trafficgym']}, Python {facts['python']}, {facts['machine']}",
-        "finished": str(facts["finished"])[:16].replace("T", " ") + " UTC",
     }
-    facts_html = "".join(f"<div><dt>{escape(key)}</dt><dd>{escape(value)}</dd></div>" for key, value in items.items())
-    return (
-        f"<header><p class='kicker'>trafficgym evaluate</p><h1>{escape(evaluation.source.name)}</h1>"
-        f"<dl class='facts'>{facts_html}</dl></header>"
-    )
+    facts |= made_with(environment(evaluation.workers, evaluation.wall_time_s))
+    return header("trafficgym evaluate", evaluation.source.name, facts)
 
 
 def _summary(evaluation: Evaluation) -> str:
     level = f"{100 * evaluation.config.bootstrap.level:.0f} %"
-    note = f"Small figures and bars: {level} intervals from resampling scenes."
-    return _rows_table(evaluation.rows, [row.policy for row in evaluation.rows]) + _note(note)
+    text = f"Small figures and bars: {level} intervals from resampling scenes."
+    return _rows_table(evaluation.rows, [row.policy for row in evaluation.rows]) + note(text)
 
 
 def _differences(evaluation: Evaluation) -> str:
     if not evaluation.differences:
         return ""
     policies = [row.policy for row in evaluation.rows]
-    note = (
+    text = (
         "Scene by scene, over the scenes that both have driven. Bold: the interval does not hold 0. "
         "Intervals are not corrected for the number of comparisons."
     )
     table = _rows_table(evaluation.differences, policies, signed=True)
-    return f"<details><summary>Show</summary>{table}</details>{_note(note)}"
+    return f"<details><summary>Show</summary>{table}</details>{note(text)}"
 
 
 def _rows_table(rows: Sequence[Row], policies: Sequence[str], *, signed: bool = False) -> str:
     """Metrics down, policies across, and their intervals as a small picture at the end of each line."""
     names = [row.policy for row in rows]
     colors = [policies.index(name) for name in names]
-    top = "".join(f"<th class='num'>{_swatch(i)}{escape(name)}</th>" for i, name in zip(colors, names, strict=True))
+    top = "".join(f"<th class='num'>{swatch(i)}{escape(name)}</th>" for i, name in zip(colors, names, strict=True))
     body = []
     for group, metrics in GROUPS.items():
         body.append(f"<tr class='group'><th colspan='{len(rows) + 2}'>{escape(group)}</th></tr>")
@@ -125,14 +107,8 @@ def _cell(metric: Metric, interval: Interval | None, *, signed: bool) -> str:
     return f"<td class='num'>{text}<small>{span(metric, interval)}</small></td>"
 
 
-def _swatch(index: int) -> str:
-    return f"<i class='swatch' style='background:{color(index)}'></i>"
-
-
-def _plot(draw: Any, evaluation: Evaluation, note: str) -> str:
-    if not plots.is_available():
-        return _note('Plots need matplotlib: pip install -e ".[baselines]", then run the same again.')
-    return f"<div class='plot'>{draw(evaluation)}</div>{_note(note)}"
+def _plot(draw: Callable[[Evaluation], str], evaluation: Evaluation, text: str) -> str:
+    return no_plots() or plot(draw(evaluation), text)
 
 
 def _clips(clips: Sequence[Clip]) -> str:
@@ -141,7 +117,7 @@ def _clips(clips: Sequence[Clip]) -> str:
         f"<figcaption><b>{escape(clip.scene_id)}</b> {escape(clip.caption)}</figcaption></figure>"
         for clip in clips
     ]
-    return f"<div class='clips'>{''.join(figures)}</div>{_note(CLIP_NOTE)}" if clips else ""
+    return f"<div class='clips'>{''.join(figures)}</div>{note(CLIP_NOTE)}" if clips else ""
 
 
 def _inline(clip: Clip) -> str:
@@ -154,15 +130,15 @@ def _scene_table(evaluation: Evaluation) -> str:
     metrics = [metric for group in GROUPS.values() for metric in group if metric.key in SCENE_COLUMNS]
     policies = [row.policy for row in evaluation.rows]
     top = "".join(
-        f"<th class='num' colspan='{len(metrics)}'>{_swatch(i)}{escape(name)}</th>" for i, name in enumerate(policies)
+        f"<th class='num' colspan='{len(metrics)}'>{swatch(i)}{escape(name)}</th>" for i, name in enumerate(policies)
     )
     sub = "".join(f"<th class='num'>{SCENE_COLUMNS[metric.key]}</th>" for metric in metrics) * len(policies)
     worst = {metric.key: max([1e-9, *_values(evaluation.measures, metric.key)]) for metric in metrics}
     lines = "".join(_scene_line(outcome, metrics, policies, worst) for outcome in shown)
     rest = len(evaluation.outcomes) - len(evaluation.skipped) - len(shown)
-    note = _note(f"Worst first; {rest} more scenes are in results.json.") if rest > 0 else ""
+    text = note(f"Worst first; {rest} more scenes are in results.json.") if rest > 0 else ""
     head = f"<thead><tr><th></th><th></th>{top}</tr><tr><th>scene</th><th class='num'>agents</th>{sub}</tr></thead>"
-    return f"<div class='scroll'><table class='dense'>{head}<tbody>{lines}</tbody></table></div>{note}"
+    return f"<div class='scroll'><table class='dense'>{head}<tbody>{lines}</tbody></table></div>{text}"
 
 
 def _values(measures: Sequence[SceneMeasures], key: str) -> list[float]:
@@ -182,14 +158,6 @@ def _scene_line(outcome: Outcome, metrics: Sequence[Metric], policies: Sequence[
     return f"<tr><th scope='row'>{escape(outcome.scene_id)}</th><td class='num'>{agents}</td>{''.join(cells)}</tr>"
 
 
-def _skipped(evaluation: Evaluation) -> str:
-    lines = "".join(
-        f"<tr><th scope='row'>{escape(outcome.scene_id)}</th><td>{escape(outcome.problem)}</td></tr>"
-        for outcome in evaluation.skipped
-    )
-    return f"<div class='scroll'><table><tbody>{lines}</tbody></table></div>" if lines else ""
-
-
 def _definitions(evaluation: Evaluation) -> str:
     lines = "".join(
         f"<div><dt>{escape(metric.label)}</dt><dd>{escape(metric.meaning)}</dd></div>"
@@ -204,8 +172,4 @@ def _definitions(evaluation: Evaluation) -> str:
         "replacement, which say nothing about other seeds of training; those of divergences lean upwards where scenes "
         "are few."
     )
-    return f"{_note(text)}<dl class='definitions'>{lines}</dl>"
-
-
-def _note(text: str) -> str:
-    return f"<p class='note'>{escape(text)}</p>"
+    return f"{note(text)}<dl class='definitions'>{lines}</dl>"

@@ -36,7 +36,7 @@ def to_dict(evaluation: Evaluation) -> dict[str, Any]:
         "format": FORMAT,
         "source": evaluation.source.name,
         "config": asdict(evaluation.config) | {"max_scenes": evaluation.source.max_scenes},
-        "environment": environment(evaluation),
+        "environment": environment(evaluation.workers, evaluation.wall_time_s),
         "summary": [_row(row) for row in evaluation.rows],
         "differences": {
             "reference": evaluation.config.reference,
@@ -48,14 +48,14 @@ def to_dict(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def environment(evaluation: Evaluation) -> dict[str, Any]:
-    """What the numbers were made with and how long it took."""
+def environment(workers: int, wall_time_s: float) -> dict[str, Any]:
+    """What numbers were made with and how long it took."""
     return {
         "trafficgym": _version(),
         "python": platform.python_version(),
         "machine": machine(),
-        "workers": evaluation.workers,
-        "wall_time_s": round(evaluation.wall_time_s, 2),
+        "workers": workers,
+        "wall_time_s": round(wall_time_s, 2),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

@@ -1,0 +1,53 @@
+"""Areas of roads: strips of asphalt, their union, and its edges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from trafficgym.errors import ConfigError
+
+Array = NDArray[np.float64]
+
+CLOSING = 0.6  # m, gaps up to twice as wide are filled
+SMALLEST_ISLAND = 6.0  # m^2, smaller holes are filled
+EDGE_STEP = 2.0  # m, most between two points of an edge
+TOLERANCE = 0.01  # m
+
+
+def strip(points: Array, width: float, *, before: float = 0.0, after: float = 0.0) -> shapely.Polygon:
+    """The area within half of `width` of a line, which first goes on straight by `before` and `after` metres."""
+    if before:
+        points = np.vstack([points[0] - before * _unit(points[1] - points[0]), points])
+    if after:
+        points = np.vstack([points, points[-1] + after * _unit(points[-1] - points[-2])])
+    return shapely.LineString(points).buffer(width / 2, cap_style="flat", join_style="mitre")
+
+
+def _unit(vector: Array) -> Array:
+    return np.asarray(vector / np.hypot(*vector))
+
+
+def drivable_area(pieces: Sequence[shapely.Polygon], islands: Sequence[shapely.Polygon] = ()) -> shapely.Polygon:
+    """The union of `pieces` less `islands`, without slivers; its exterior runs counter-clockwise, its holes clockwise.
+
+    Raises:
+        ConfigError: the pieces do not hang together.
+    """
+    whole = shapely.union_all(pieces).buffer(CLOSING, join_style="mitre").buffer(-CLOSING, join_style="mitre")
+    for island in islands:
+        whole = whole.difference(island)
+    whole = whole.simplify(TOLERANCE)
+    if not isinstance(whole, shapely.Polygon):
+        raise ConfigError("the lanes of this road do not hang together; a part of it is out of reach of the rest")
+    holes = [hole for hole in whole.interiors if shapely.Polygon(hole).area >= SMALLEST_ISLAND]
+    whole = shapely.Polygon(whole.exterior, holes).segmentize(EDGE_STEP)
+    return shapely.orient_polygons(whole)
+
+
+def rings(area: shapely.Polygon) -> list[Array]:
+    """Exterior and holes as closed lines ``[n, 2]`` m, with the area on their left."""
+    return [np.asarray(ring.coords, np.float64) for ring in (area.exterior, *area.interiors)]

@@ -1,0 +1,160 @@
+"""Roads of one direction: lanes that run beside a course, join it and leave it.
+
+A strand is one lane from where it begins to where it ends, given by its distance from the course. Everything else
+follows from the strands: where they are cut into features, which lane leads into which, which lie side by side, and
+the painted lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from trafficgym.scene.scene import RoadType
+from trafficgym_scenarios.roads.builder import LaneStyle, RoadBuilder
+from trafficgym_scenarios.roads.path import Path
+
+Array = NDArray[np.float64]
+
+STEP = 2.0  # m between the points of a lane
+SEGMENT = 250.0  # m, longest feature
+SAME = 0.1  # m
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strand:
+    """One lane: its knots (s, d) in metres, joined by curves that run along the course at each knot."""
+
+    knots: tuple[tuple[float, float], ...]
+    style: LaneStyle
+    enters: str | None = None  # the end of the road where traffic comes in; None: it splits off another lane
+    leaves: str | None = None  # None: it ends in another lane
+    rank: int = 1
+
+    @property
+    def start(self) -> float:
+        """m along the course."""
+        return self.knots[0][0]
+
+    @property
+    def end(self) -> float:
+        """m along the course."""
+        return self.knots[-1][0]
+
+    def d(self, s: ArrayLike) -> Array:
+        """Distance to the left of the course at `s`, m: between two knots a quintic, flat at both."""
+        at, offset = (np.array(column) for column in zip(*self.knots, strict=True))
+        s = np.asarray(s, np.float64)
+        k = np.clip(np.searchsorted(at, s, side="right") - 1, 0, len(at) - 2)
+        u = np.clip((s - at[k]) / (at[k + 1] - at[k]), 0.0, 1.0)
+        return np.asarray(offset[k] + (offset[k + 1] - offset[k]) * u**3 * (10 - 15 * u + 6 * u**2))
+
+
+def curved(length: float, bend: float, half_waves: int, heading: float) -> Path:
+    """A course of curvature ``bend * sin(half_waves * pi * s / length)``: straight, a curve, or an S, without a jolt.
+
+    Args:
+        length: m.
+        bend: Largest curvature, 1/m, positive to the left.
+        half_waves: 1 for a curve, 2 for an S.
+        heading: At the start, rad.
+    """
+    at = np.linspace(0.0, length, round(length / STEP) + 1)
+    wave = half_waves * np.pi / length
+    yaw = heading + bend / wave * (1.0 - np.cos(wave * (at[1:] + at[:-1]) / 2))
+    steps = np.diff(at)[:, None] * np.column_stack([np.cos(yaw), np.sin(yaw)])
+    return Path(np.concatenate([np.zeros((1, 2)), np.cumsum(steps, axis=0)]))
+
+
+def lay(builder: RoadBuilder, course: Path, strands: Sequence[Strand]) -> None:
+    """Add the lanes and lines of `strands` to a road."""
+    knots = {s for strand in strands for s in (strand.start, strand.end, *(knot[0] for knot in strand.knots))}
+    cuts = _cut(sorted(knots))
+    laid = _Sections(builder, course, strands)
+    for start, end in pairwise(cuts):
+        laid.add(start, end)
+    for end in {strand.enters for strand in strands if strand.enters}:
+        entering = sorted((strand.d(strand.start), i) for i, strand in enumerate(strands) if strand.enters == end)
+        builder.enters(end, [laid.first[i] for _, i in entering])
+    for i, strand in enumerate(strands):
+        if strand.leaves is not None:
+            builder.leaves(strand.leaves, [laid.last[i]])
+
+
+def _cut(stations: Sequence[float]) -> list[float]:
+    """`stations`, and others between them, so that no section is longer than `SEGMENT`."""
+    pieces = [np.linspace(a, b, int(np.ceil((b - a) / SEGMENT)) + 1)[:-1].tolist() for a, b in pairwise(stations)]
+    return [s for piece in pieces for s in piece] + [stations[-1]]
+
+
+class _Sections:
+    """Lanes laid section by section: between two cuts all that are there begin and end together."""
+
+    def __init__(self, builder: RoadBuilder, course: Path, strands: Sequence[Strand]) -> None:
+        self.builder = builder
+        self.course = course
+        self.strands = strands
+        self.first: dict[int, int] = {}  # first and last feature of each strand
+        self.last: dict[int, int] = {}
+        self.before: dict[int, int] = {}  # features of the section before
+
+    def add(self, start: float, end: float) -> None:
+        here = [i for i, strand in enumerate(self.strands) if strand.start <= start and end <= strand.end]
+        s = np.linspace(start, end, max(round((end - start) / STEP), 1) + 1)
+        d = {i: self.strands[i].d(s) for i in here}
+        here.sort(key=lambda i: float(d[i].mean()))
+        lanes = {}
+        for i in here:
+            strand = self.strands[i]
+            lanes[i] = self.builder.lane(self.course.xy(s, d[i]), strand.style, rank=strand.rank)
+        self._link(lanes, start, d)
+        for right, left in pairwise(here):
+            if self._is_beside(right, left, d):
+                self.builder.beside(lanes[right], lanes[left])
+        self._paint(here, s, d)
+        for i in here:
+            self.first.setdefault(i, lanes[i])
+        self.last |= lanes
+        self.before = lanes
+
+    def _link(self, lanes: dict[int, int], start: float, d: dict[int, Array]) -> None:
+        """Lead each lane into its own next piece, and into what lies where it ends, or splits off it there."""
+        for i, before in self.before.items():
+            ends = self.strands[i].end == start and self.strands[i].leaves is None
+            for j, lane in lanes.items():
+                splits = self.strands[j].start == start and self.strands[j].enters is None
+                meets = abs(float(d[j][0] - self.strands[i].d(start))) < SAME
+                if i == j or ((ends or splits) and meets):
+                    self.builder.link(before, lane)
+
+    def _is_beside(self, right: int, left: int, d: dict[int, Array]) -> bool:
+        apart = (self.strands[right].style.width + self.strands[left].style.width) / 2
+        return bool(np.abs(d[left] - d[right] - apart).max() < SAME)
+
+    def _paint(self, here: Sequence[int], s: Array, d: dict[int, Array]) -> None:
+        """Broken lines between lanes side by side, solid ones elsewhere, none within a lane."""
+        for order, i in enumerate(here):
+            half = self.strands[i].style.width / 2
+            has_right = order > 0 and self._is_beside(here[order - 1], i, d)
+            has_left = order + 1 < len(here) and self._is_beside(i, here[order + 1], d)
+            others = [j for j in here if j != i]
+            if has_left:
+                self._line(s, d[i] + half, RoadType.LINE_BROKEN_SINGLE_WHITE, [])
+            else:
+                self._line(s, d[i] + half, RoadType.LINE_SOLID_SINGLE_YELLOW, [d[j] for j in others])
+            if not has_right:
+                self._line(s, d[i] - half, RoadType.LINE_SOLID_SINGLE_WHITE, [d[j] for j in others])
+
+    def _line(self, s: Array, d: Array, kind: RoadType, lanes: Sequence[Array]) -> None:
+        """Paint the line where it is within none of `lanes`, given by their distances from the course."""
+        free = np.ones(len(s), bool)
+        for lane in lanes:
+            free &= np.abs(d - lane) > 1.4
+        bounds = np.flatnonzero(np.diff(np.concatenate([[False], free, [False]])))
+        for a, b in zip(bounds[::2], bounds[1::2], strict=True):
+            if b - a > 1:
+                self.builder.line(self.course.xy(s[a:b], d[a:b]), kind)

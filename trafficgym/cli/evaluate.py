@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from trafficgym.cli.console import open_console, plain, print_left_out, scene_progress
 from trafficgym.errors import ConfigError
 from trafficgym.metrics.bootstrap import Interval
 from trafficgym.metrics.summary import Metric
@@ -24,9 +22,7 @@ from trafficgym.report.source import SceneSource
 from trafficgym.world.roll_out import POLICIES
 
 ROLLOUTS = "rollouts.arrow"
-REASONS_SHOWN = 10
 LABEL_WIDTH, CELL_WIDTH = 26, 25
-NOT_A_TERMINAL_WIDTH = 160
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +60,11 @@ def main(argv: Sequence[str]) -> int:
         policies=args.policy or POLICIES, rollouts=args.rollouts, seed=args.seed, control=args.control
     )
     saved = args.out / ROLLOUTS if args.save_rollouts else None
-    with _progress() as on_scene:
+    with scene_progress() as on_scene:
         evaluation = evaluate(source, config, workers=args.workers, save_rollouts=saved, on_scene=on_scene)
-    console = Console(width=None if sys.stdout.isatty() else NOT_A_TERMINAL_WIDTH)
+    console = open_console()
     console.print(table(evaluation, width=console.width))
-    _print_skipped(console, evaluation)
+    print_left_out(console, [(outcome.scene_id, outcome.problem) for outcome in evaluation.skipped])
     with Console(stderr=True).status("drawing the worst scenes, writing the report"):
         written = write(evaluation, args.out, gifs=args.gifs)
     for path in [*written, *([saved] if saved else [])]:
@@ -99,36 +95,11 @@ def table(evaluation: Evaluation, *, width: int) -> Table:
         for metric in metrics:
             intervals = [row.values[metric.key] for row in rows]
             cells = [_cell(metric, one, separator) for one in intervals]
-            found.add_row(_bracket(title(metric)), *cells, end_section=metric is metrics[-1])
+            found.add_row(plain(title(metric)), *cells, end_section=metric is metrics[-1])
     return found
 
 
 def _cell(metric: Metric, interval: Interval | None, separator: str) -> str:
     if interval is None:
         return "-"
-    return f"{number(metric, interval.value)}{separator}[dim]{_bracket(span(metric, interval))}[/]"
-
-
-def _bracket(text: str) -> str:
-    """Keep rich from reading square brackets as markup."""
-    return text.replace("[", "\\[")
-
-
-def _print_skipped(console: Console, evaluation: Evaluation) -> None:
-    skipped = evaluation.skipped
-    if not skipped:
-        return
-    console.print(f"{len(skipped)} left out:")
-    for outcome in skipped[:REASONS_SHOWN]:
-        console.print(f"  {_bracket(outcome.scene_id)}: {_bracket(outcome.problem)}", highlight=False, soft_wrap=True)
-    if len(skipped) > REASONS_SHOWN:
-        console.print(f"  and {len(skipped) - REASONS_SHOWN} more, in results.json")
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr that goes when it is done; nothing where stderr is no terminal."""
-    columns = [TextColumn("scenes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
-    with Progress(*columns, console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("scenes", total=None)
-        yield lambda done, num: bar.update(task, completed=done, total=num)
+    return f"{number(metric, interval.value)}{separator}[dim]{plain(span(metric, interval))}[/]"

@@ -48,32 +48,30 @@ def is_available() -> bool:
 
 def histograms(evaluation: Evaluation) -> str:
     """SVG: each feature's distribution in the log (grey area) and under each policy (line)."""
-    figure, axes = _figure(len(AXES), 2.7)
+    figure, axes = grid(len(AXES), 2.7)
     groups = by_policy(evaluation.measures)
     for axis, (feature, label) in zip(axes, AXES.items(), strict=True):
         edges = FeatureBins().of(feature).edges
         first = next(iter(groups.values()))
-        axis.stairs(
-            _density(pooled_histogram(first, feature)[1], edges), edges, fill=True, color="#d7dbe0", label="log"
-        )
+        axis.stairs(density(pooled_histogram(first, feature)[1], edges), edges, fill=True, color="#d7dbe0", label="log")
         for index, (policy, scenes) in enumerate(groups.items()):
             if policy == "log":
                 continue  # the replayed log is the grey area itself
             simulated, logged = pooled_histogram(scenes, feature)
             divergence = float(jensen_shannon(simulated, logged))
             note = f"{policy}  {divergence:.2f}" if math.isfinite(divergence) else f"{policy}  -"
-            axis.stairs(_density(simulated, edges), edges, color=color(index), linewidth=1.4, label=note)
+            axis.stairs(density(simulated, edges), edges, color=color(index), linewidth=1.4, label=note)
         axis.set_xlabel(label)
         axis.set_yscale("function", functions=(np.sqrt, np.square))
         axis.set_yticks([])
         axis.set_ylim(bottom=0)
         axis.legend(**LEGEND)
-    return _svg(figure)
+    return to_svg(figure)
 
 
 def scenes(evaluation: Evaluation) -> str:
     """SVG: one dot per scene and policy, and the mean over scenes, for the metrics that people look at first."""
-    figure, axes = _figure(len(PER_SCENE), 2.4)
+    figure, axes = grid(len(PER_SCENE), 2.4)
     groups = by_policy(evaluation.measures)
     metrics = {metric.key: metric for metric in METRICS}
     for axis, key in zip(axes, PER_SCENE, strict=True):
@@ -85,7 +83,7 @@ def scenes(evaluation: Evaluation) -> str:
         axis.set_xlim(left=0)
         axis.set_xlabel(f"{metric.label}, per scene [{metric.unit}]")
         axis.tick_params(axis="y", length=0)
-    return _svg(figure)
+    return to_svg(figure)
 
 
 def _strip(axis: Axes, measured: list[SceneMeasures], key: str, factor: float, index: int) -> None:
@@ -97,21 +95,27 @@ def _strip(axis: Axes, measured: list[SceneMeasures], key: str, factor: float, i
     axis.plot([values.mean()] * 2, [index - 0.36, index + 0.36], color=color(index), linewidth=2.5)
 
 
-def _figure(num: int, height: float) -> tuple[Figure, list[Axes]]:
+def grid(num: int, height: float, *, columns: int = 2) -> tuple[Figure, list[Axes]]:
+    """A figure with `num` axes in rows of `height` inches."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, height * math.ceil(num / 2)), layout="constrained")
-    grid = figure.subplots(math.ceil(num / 2), 2, squeeze=False)
-    for axis in grid.flat:
+    rows = math.ceil(num / columns)
+    figure = Figure(figsize=(10, height * rows), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axis in axes:
         axis.spines[["top", "right", "left"]].set_visible(False)
-    return figure, list(grid.flat)[:num]
+    for axis in axes[num:]:
+        axis.set_visible(False)
+    return figure, axes[:num]
 
 
-def _density(counts: Any, edges: Any) -> Any:
+def density(counts: Any, edges: Any) -> Any:
+    """Counts by bin as a density over the bins."""
     return counts / max(counts.sum(), 1) / np.diff(edges)
 
 
-def _svg(figure: Figure) -> str:
+def to_svg(figure: Figure) -> str:
+    """The figure as text, the same for the same figure."""
     import matplotlib
 
     text = io.StringIO()

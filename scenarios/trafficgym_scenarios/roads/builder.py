@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 import shapely
@@ -19,8 +20,6 @@ Array = NDArray[np.float64]
 
 APRON = 8.0
 """m that the asphalt goes on beyond lanes that begin or end at the end of the road, so that a truck's rear is on it."""
-LINE_STEP = 4.0  # m, most between two points of a painted line
-TOLERANCE = 0.01  # m
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +72,7 @@ class RoadBuilder:
 
     def beside(self, *lanes: int) -> None:
         """These lanes lie side by side over their whole length, from right to left, in one direction."""
-        for right, left in zip(lanes, lanes[1:], strict=False):
+        for right, left in pairwise(lanes):
             self._lanes[right].left.append(left)
             self._lanes[left].right.append(right)
 
@@ -130,7 +129,7 @@ class RoadBuilder:
         """
         area = drivable_area([self._strip(i) for i in range(len(self._lanes))] + self._asphalt, self._islands)
         features = [(int(lane.style.type), lane.points) for lane in self._lanes]
-        features += [(int(kind), _thinned(xy)) for kind, xy in self._lines]
+        features += [(int(kind), xy) for kind, xy in self._lines]
         for k, ring in enumerate(rings(area)):
             features.append((int(RoadType.EDGE_MEDIAN if k else RoadType.EDGE_BOUNDARY), ring))
         for crosswalk in self._crosswalks.values():
@@ -195,7 +194,7 @@ class RoadBuilder:
                     yield self._route(way)
 
     def _ways(self, start: int) -> Iterator[tuple[int, ...]]:
-        open_ = [(start,)]
+        open_: list[tuple[int, ...]] = [(start,)]
         while open_:
             way = open_.pop()
             last = self._lanes[way[-1]]
@@ -225,15 +224,13 @@ class RoadBuilder:
         )
 
     def _with_neighbors(self, route: Route, routes: dict[str, Route]) -> Route:
-        from dataclasses import replace
-
         lanes = [self._lanes[i] for i in route.lanes]
-        sides = {
-            "left": [set(lane.left) for lane in lanes],
-            "right": [set(lane.right) for lane in lanes],
-            "opposite": [set(lane.facing) for lane in lanes],
-        }
-        return replace(route, **{side: self._beside(route, near, routes) for side, near in sides.items()})
+        return replace(
+            route,
+            left=self._beside(route, [set(lane.left) for lane in lanes], routes),
+            right=self._beside(route, [set(lane.right) for lane in lanes], routes),
+            opposite=self._beside(route, [set(lane.facing) for lane in lanes], routes),
+        )
 
     def _beside(self, route: Route, near: list[set[int]], routes: dict[str, Route]) -> str | None:
         """The route that is next to `route` for longest; of several, the one to the same end of the road."""
@@ -248,12 +245,6 @@ class RoadBuilder:
 
 
 def _padded(values: Sequence[float], num: int, dtype: type) -> NDArray:
-    out = np.zeros(num, dtype)
+    out: NDArray = np.zeros(num, dtype)
     out[: len(values)] = values
     return out
-
-
-def _thinned(points: Array) -> Array:
-    """A line without the points that it does not need."""
-    line = shapely.LineString(points).simplify(TOLERANCE).segmentize(LINE_STEP)
-    return np.asarray(line.coords, np.float64)

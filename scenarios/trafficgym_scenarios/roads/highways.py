@@ -1,9 +1,10 @@
+# ruff: noqa: RUF009 (an Interval is frozen)
 """Highways of one direction, and what happens on them: ramps, merges, forks, lane drops and weaving sections."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np

@@ -53,11 +53,11 @@ class Path:
 
     def yaw(self, s: ArrayLike) -> Array:
         """Direction at `s`, rad, not wrapped."""
-        return np.asarray(np.interp(s, self.at, self._yaw))
+        return _interpolate(s, self.at, self._yaw)
 
     def curvature(self, s: ArrayLike) -> Array:
         """Curvature at `s`, 1/m, positive to the left."""
-        return np.asarray(np.interp(s, self.at, self._curvature))
+        return _interpolate(s, self.at, self._curvature)
 
     def project(self, xy: ArrayLike) -> tuple[Array, Array]:
         """The (s, d) of the place on the line that is nearest to each of `xy` ``[..., 2]`` m."""
@@ -77,6 +77,10 @@ class Path:
     @cached_property
     def _curvature(self) -> Array:
         return np.asarray(np.gradient(self._yaw, self.at))
+
+
+def _interpolate(s: ArrayLike, at: Array, values: Array) -> Array:
+    return np.asarray(np.interp(np.asarray(s, np.float64), at, values))
 
 
 def _vertex_yaw(yaw: Array, lengths: Array) -> Array:

@@ -77,9 +77,10 @@ def lay(builder: RoadBuilder, course: Path, strands: Sequence[Strand]) -> None:
     laid = _Sections(builder, course, strands)
     for start, end in pairwise(cuts):
         laid.add(start, end)
-    for end in {strand.enters for strand in strands if strand.enters}:
-        entering = sorted((strand.d(strand.start), i) for i, strand in enumerate(strands) if strand.enters == end)
-        builder.enters(end, [laid.first[i] for _, i in entering])
+    for name in {strand.enters: None for strand in strands if strand.enters is not None}:
+        entering = [i for i, strand in enumerate(strands) if strand.enters == name]
+        entering.sort(key=lambda i: strands[i].knots[0][1])
+        builder.enters(name, [laid.first[i] for i in entering])
     for i, strand in enumerate(strands):
         if strand.leaves is not None:
             builder.leaves(strand.leaves, [laid.last[i]])
@@ -157,4 +158,5 @@ class _Sections:
         bounds = np.flatnonzero(np.diff(np.concatenate([[False], free, [False]])))
         for a, b in zip(bounds[::2], bounds[1::2], strict=True):
             if b - a > 1:
-                self.builder.line(self.course.xy(s[a:b], d[a:b]), kind)
+                every = np.unique([*range(a, b, 2), b - 1])
+                self.builder.line(self.course.xy(s[every], d[every]), kind)

@@ -36,7 +36,8 @@ def make_crowd(rng: np.random.Generator, num: int, spread: str, offset: float, n
     wander = rng.normal(0, 1, (num_steps, num, 2)).cumsum(0) + rng.normal(0, SPREADS[spread], (num, 2))
     if rng.random() < 0.3:
         wander = np.round(wander / 4) * 4  # many at the same place, side by side, or equally far
-    yaw = rng.choice([0.0, np.pi / 2, 0.3, -3.0], (1, num)) + rng.normal(0, 0.1, (num_steps, num))
+    ways = [0.0, np.pi / 2, 0.3, -3.0] if rng.random() < 0.5 else [0.3]
+    yaw = rng.choice(ways, (1, num)) + rng.normal(0, 0.1, (num_steps, num))
     return {
         "x": float32(wander[..., 0] + offset),
         "y": float32(wander[..., 1] - offset),

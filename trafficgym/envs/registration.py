@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
+
 import gymnasium
 
 IDS = ("trafficgym/Scene-v0",)
+PLUGINS = "trafficgym.ids"
+"""Group of entry points: functions that register ids of other packages, without importing anything heavy."""
 
 
 def register() -> None:
@@ -16,3 +20,5 @@ def register() -> None:
                 entry_point="trafficgym.envs.single:SceneEnv",
                 vector_entry_point="trafficgym.envs.single:SceneVectorEnv",
             )
+    for plugin in entry_points(group=PLUGINS):
+        plugin.load()()

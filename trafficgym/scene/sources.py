@@ -33,7 +33,8 @@ def open_scenes(source: Path | str | Scene | Sequence[Scene]) -> Sequence[Scene]
     if isinstance(source, str | Path):
         return _open_path(Path(source))
     if isinstance(source, Sequence):
-        wrong = [] if isinstance(source, SceneStore | FileScenes) else [x for x in source if not isinstance(x, Scene)]
+        # Other sequences make, or read, their scenes when they are asked for one.
+        wrong = [x for x in source if not isinstance(x, Scene)] if isinstance(source, list | tuple) else []
         if wrong:
             raise SceneError(f"a sequence of scenes holds a {type(wrong[0]).__name__}; give Scenes, or one path")
         return source  # type: ignore[return-value]  # a str was returned above

@@ -1,0 +1,244 @@
+"""From a road and its actors to a scene: where a logical scenario is played, and who is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from trafficgym.scene.scene import AgentType, RoadMap, Scene, Signals, Tracks
+from trafficgym.scene.script import HeroScript, Phase
+from trafficgym.world.heroes import HeroTables, lay_out, move_heroes
+from trafficgym.world.state import COS, DT, LENGTH, PRESENT, SIN, SPEED, VX, VY, WIDTH, YAW, State, X, Y
+from trafficgym_scenarios.roads.path import Path
+
+Array = NDArray[np.float64]
+
+CURRENT_STEP = 10
+NUM_STEPS = 91
+CAR = (4.8, 2.0, 1.6)
+"""Length, width, height [m]."""
+TRUCK = (9.0, 2.5, 3.4)
+BICYCLE = (1.8, 0.7, 1.7)
+WALKER = (0.6, 0.6, 1.75)
+DEBRIS = (0.8, 1.2, 0.5)
+
+
+class DoesNotFit(Exception):
+    """The drawn actors overlap or leave the road; draw again."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Way:
+    """A way that crosses, or joins, that of the ego."""
+
+    path: Path
+    meets: float
+    """m along it, where both meet."""
+    ego_meets: float
+    """m along the ego's path, where both meet."""
+    lane_width: float = 3.5
+    speed_limit: float = 13.4
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stage:
+    """A road as the ego finds it: its own lane, and what lies beside and across it.
+
+    Lanes beside the ego's are parallel to it: they are given by their offset from its path, in metres to the left.
+    """
+
+    road: RoadMap
+    path: Path
+    """Centre of the ego's lane, from well behind it to where 9 s take it."""
+    start: float
+    """m along the path: where the ego is now."""
+    lane_width: float
+    speed_limit: float  # m/s
+    left: float | None = None
+    """Offset of the lane on the left in the same direction; None: there is none."""
+    right: float | None = None
+    opposite: float | None = None
+    """Offset of the nearest oncoming lane."""
+    edge_right: float = -3.0
+    """Offset of the road's edge on the right."""
+    edge_left: float = 3.0
+    ways: Mapping[str, Way] = field(default_factory=dict)
+    """Other ways through the scene, by name."""
+    signals: Signals | None = None
+
+    def has_lanes_until(self, ahead: float) -> bool:
+        """Whether the ego's path goes on for `ahead` metres."""
+        return self.start + ahead <= self.path.length
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Actor:
+    """A road user, or an object, and what it does: its script or, without one, on at constant speed."""
+
+    path: Path
+    s: float
+    """m along its path, now."""
+    d: float = 0.0
+    """m to the left of it."""
+    speed: float = 0.0
+    """m/s along the path."""
+    size: tuple[float, float, float] = CAR
+    """Length, width, height [m]."""
+    type: AgentType = AgentType.VEHICLE
+    phases: tuple[Phase, ...] = ()
+    """Of its script; empty: it is no hero."""
+    meets: float | None = None
+    """m along its path: the meeting point of its script."""
+    faces_back: bool = False
+    """Its box points against its path."""
+
+    def script(self, warm_up: float) -> HeroScript:
+        """The script of a hero, along a path from a little behind it."""
+        first, last = max(self.s - 30.0, 0.0), min(self.s + 400.0, self.path.length)
+        at = np.linspace(first, last, max(int((last - first) / 1.0), 2) + 1)
+        point = None if self.meets is None else tuple(self.path.xy(self.meets).tolist())
+        return HeroScript(path=self.path.xy(at), phases=self.phases, meeting_point=point, warm_up=warm_up)
+
+
+def compose(
+    scene_id: str,
+    stage: Stage,
+    ego: Actor,
+    others: Sequence[Actor],
+    *,
+    warm_up: float = 1.0,
+    num_steps: int = NUM_STEPS,
+) -> Scene:
+    """Make the scene: the ego is track 0 and the SDC, then `others` in their order.
+
+    Its log is what happens if the ego goes on at constant speed along its path, and so do all who have no script.
+
+    Raises:
+        DoesNotFit: two boxes overlap at the current step.
+    """
+    actors = [ego, *others]
+    time = (np.arange(num_steps) - CURRENT_STEP) * DT
+    motion = np.stack([_motion(actor, time) for actor in actors])  # (A, T, 6)
+    sizes = np.array([actor.size for actor in actors])
+    _check_apart(motion[:, CURRENT_STEP], sizes)
+    scripts = {k: actor.script(warm_up) for k, actor in enumerate(actors) if actor.phases}
+    if scripts:
+        _play(scripts, motion, sizes)
+    tracks = _tracks(actors, motion, sizes, list(scripts))
+    return Scene(
+        id=scene_id,
+        source="generated",
+        origin=np.zeros(3),
+        timestamps=np.arange(num_steps) * DT,
+        current_step=CURRENT_STEP,
+        tracks=tracks,
+        road=stage.road,
+        signals=stage.signals or Signals.empty(num_steps),
+        scripts=scripts,
+    )
+
+
+def _motion(actor: Actor, time: Array) -> Array:
+    """x, y, yaw, speed, vx, vy at constant speed along the path, ``[T, 6]``."""
+    s = actor.s + actor.speed * time
+    xy, yaw = actor.path.xy(s, actor.d), actor.path.yaw(s)
+    velocity = actor.speed * np.stack([np.cos(yaw), np.sin(yaw)], 1)
+    facing = yaw + np.pi if actor.faces_back else yaw
+    along = -actor.speed if actor.faces_back else actor.speed
+    return np.column_stack([xy, facing, np.full(len(time), along), velocity])
+
+
+def _play(scripts: Mapping[int, HeroScript], motion: Array, sizes: Array) -> None:
+    """Let the heroes play against an ego that goes on as it does; their rows of `motion` are written."""
+    state = State(1, len(motion))
+    table, before = state.table, state.table.copy()
+    table[0, :, [LENGTH, WIDTH]] = sizes[:, :2].T
+
+    def put(rows: list[int], step: int) -> None:
+        x, y, yaw, speed, vx, vy = motion[rows, step].T
+        for column, values in ((X, x), (Y, y), (YAW, yaw), (SPEED, speed), (VX, vx), (VY, vy)):
+            table[0, rows, column] = values
+        table[0, rows, COS], table[0, rows, SIN], table[0, rows, PRESENT] = np.cos(yaw), np.sin(yaw), 1
+
+    put(list(range(len(motion))), CURRENT_STEP)
+    tables = HeroTables.zeros(1, len(scripts))
+    for h, (track, script) in enumerate(scripts.items()):
+        for part, row in zip(tables, lay_out(script, table[0, track], track, 0), strict=True):
+            part[0, h] = row
+    lane, running, heroes = np.zeros((1, len(motion), 4), np.float32), np.ones(1, bool), list(scripts)
+    for step in range(CURRENT_STEP + 1, motion.shape[1]):
+        before[:] = table
+        move_heroes(table, before, running, tuple(tables), lane)
+        motion[heroes, step] = table[0][heroes][:, [X, Y, YAW, SPEED, VX, VY]]
+        put([0], step)
+
+
+def _check_apart(now: Array, sizes: Array, margin: float = 0.3) -> None:
+    """Raise DoesNotFit where two boxes are nearer than `margin` metres along both axes of one of them."""
+    i, j = np.triu_indices(len(now), 1)
+    apart = np.zeros(len(i), bool)
+    for a, b in ((i, j), (j, i)):
+        cos, sin = np.cos(now[a, 2]), np.sin(now[a, 2])
+        dx, dy = now[b, 0] - now[a, 0], now[b, 1] - now[a, 1]
+        turn = now[b, 2] - now[a, 2]
+        c, s = np.abs(np.cos(turn)), np.abs(np.sin(turn))
+        long = (sizes[a, 0] + sizes[b, 0] * c + sizes[b, 1] * s) / 2 + margin
+        wide = (sizes[a, 1] + sizes[b, 0] * s + sizes[b, 1] * c) / 2 + margin
+        apart |= (np.abs(dx * cos + dy * sin) > long) | (np.abs(dy * cos - dx * sin) > wide)
+    if not apart.all():
+        raise DoesNotFit("two road users overlap at the start")
+
+
+def _tracks(actors: Sequence[Actor], motion: Array, sizes: Array, heroes: Sequence[int]) -> Tracks:
+    num, steps = motion.shape[:2]
+    each = [np.broadcast_to(sizes[:, k, None], (num, steps)) for k in range(3)]
+    columns = {
+        "x": motion[..., 0],
+        "y": motion[..., 1],
+        "z": each[2] / 2,
+        "yaw": (motion[..., 2] + np.pi) % (2 * np.pi) - np.pi,
+        "vx": motion[..., 4],
+        "vy": motion[..., 5],
+        "length": each[0],
+        "width": each[1],
+        "height": each[2],
+    }
+    index = np.arange(num)
+    is_hero = np.isin(index, heroes)
+    return Tracks(
+        id=index + 1,
+        type=np.array([actor.type for actor in actors], np.int8),
+        valid=np.ones((num, steps), bool),
+        is_sdc=index == 0,
+        to_predict=is_hero,
+        of_interest=is_hero,
+        difficulty=np.zeros(num, np.int8),
+        **{name: np.ascontiguousarray(values, np.float32) for name, values in columns.items()},
+    )
+
+
+def traffic(
+    stage: Stage, rng: Generator, num: int, speed: float, *, clear: Sequence[tuple[float, float, float]] = ()
+) -> list[Actor]:
+    """Up to `num` cars at about `speed` in the lanes of the ego's direction, well apart from one another.
+
+    Args:
+        clear: Stretches to leave free: offset of the lane, and from where to where along the ego's path [m].
+    """
+    lanes = [offset for offset in (0.0, stage.left, stage.right) if offset is not None]
+    found: list[Actor] = []
+    low, high = max(stage.start - 80.0, 10.0), min(stage.start + 160.0, stage.path.length - 10.0)
+    for _ in range(4 * num):
+        if len(found) == num:
+            break
+        d, s = lanes[rng.integers(len(lanes))], float(rng.uniform(low, high))
+        own_speed = speed * float(rng.uniform(0.92, 1.05))
+        room = 8.0 + 1.2 * speed
+        blocked = any(abs(d - at) < 1.0 and first - room < s < last + room for at, first, last in clear)
+        if not blocked and all(abs(d - other.d) > 1.0 or abs(s - other.s) > room for other in found):
+            found.append(Actor(path=stage.path, s=s, d=d, speed=own_speed))
+    return found

@@ -197,8 +197,12 @@ class _ArchiveWriter:
         with self._explained():
             path.parent.mkdir(parents=True, exist_ok=True)
         self._file = AtomicFile(path)
-        self._gzip = gzip.GzipFile("", "wb", _COMPRESSION, cast(BinaryIO, self._file), mtime=0)
-        self._tar = tarfile.open(fileobj=self._gzip, mode="w|", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
+        try:  # both write a header
+            self._gzip = gzip.GzipFile("", "wb", _COMPRESSION, cast(BinaryIO, self._file), mtime=0)
+            self._tar = tarfile.open(fileobj=self._gzip, mode="w|", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
+        except BaseException:
+            self._file.discard()
+            raise
 
     @contextmanager
     def shard(self, name: str) -> Iterator[IO[bytes]]:

@@ -165,11 +165,11 @@ def evaluate_realism(
 
 
 def _scoring(config: RealismConfig, recorded: RolloutFiles | Submission | None) -> Scoring:
-    twice = set(config.policies) & set(() if recorded is None else recorded.names)
-    if twice:
-        raise ConfigError(
-            f"{config.rollouts}: holds rollouts by {min(twice)!r}, and the policy is to be driven, too; leave one out"
-        )
+    for name in () if recorded is None else recorded.names:
+        if name in (*config.policies, ORACLE):
+            raise ConfigError(
+                f"{config.rollouts}: holds rollouts by {name!r}, and so is a column already; leave one out"
+            )
     return Scoring(
         policies=config.policies, config=config.config, num_rollouts=config.rollouts_per_scene, seed=config.seed
     )

@@ -21,12 +21,12 @@ HISTOGRAM_NOTE = (
     "Heights are square roots of densities, so that rare values show."
 )
 BARS_NOTE = (
-    "Left: likelihood of each feature. Right: its part in the distance to the log's replay; where no scene lacks a "
-    "feature, the bars of a policy add up to the whole distance."
+    "Left: likelihood of each feature. Right: its part in the distance to the log's replay, weight times difference; "
+    "where no scene lacks a feature, the bars of a policy add up to the whole distance."
 )
 TIME_NOTE = (
-    "Mean natural logarithm of the likelihood of the logged values at each step, over all evaluated agents that count; "
-    "it falls where rollouts drift away from what was recorded."
+    "Mean natural logarithm of the likelihood of the logged values at each step (nats), over all evaluated agents that "
+    "count; it falls where rollouts drift away from what was recorded."
 )
 SCENES_NOTE = "Scenes by what they lose against the log's replay, the worst first; the others are in results.json."
 AGENTS_NOTE = (
@@ -104,7 +104,7 @@ def _line(line: Line, rows: tuple[RealismRow, ...]) -> str:
         bounds = f"<small>{escape(bracket(row.interval))}</small>" if line is META else ""
         cells.append(f"<td class='num'>{line.text(row.score)}{bounds}</td>")
     name = escape(line.title.strip())
-    heading = f"<span class='part'>{name}</span>" if is_part else name
+    heading = f"<span class='part'>{name}</span>" if is_part else f"<b>{name}</b>"
     return f"<tr><th scope='row'>{heading}</th>{''.join(cells)}</tr>"
 
 

@@ -12,14 +12,14 @@ from trafficgym.report.plots import LEGEND, density, grid, to_svg
 from trafficgym.report.realism import RealismEvaluation
 from trafficgym.report.realism_lines import UNITS, label
 from trafficgym.report.realism_pooled import Pooled
-from trafficgym.report.realism_scene import ORACLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LOG_GREY, ORACLE_GREY = "#d7dbe0", "#9aa1ab"
+LOG_GREY = "#d7dbe0"
 BAR = 0.8  # of the room between two features
 DT = 0.1  # s
+Series = list[tuple[str, list[float]]]
 
 
 def histograms(evaluation: RealismEvaluation) -> str:
@@ -46,8 +46,8 @@ def histograms(evaluation: RealismEvaluation) -> str:
 def _flags(axis: Axes, pooled: Pooled) -> None:
     """Shares of evaluated agents with each flag, log against policies."""
     names = [name for name in pooled.logged if name not in UNITS]
-    shares = {"log": [_raised(pooled.logged[name]) for name in names]}
-    shares |= {policy: [_raised(one[name]) for name in names] for policy, one in pooled.simulated.items()}
+    shares = [("log", [_raised(pooled.logged[name]) for name in names])]
+    shares += [(policy, [_raised(one[name]) for name in names]) for policy, one in pooled.simulated.items()]
     _bars(axis, [label(name) for name in names], shares, LOG_GREY)
     axis.set_xlabel("share of evaluated agents [%]")
 
@@ -56,20 +56,19 @@ def likelihoods(evaluation: RealismEvaluation) -> str:
     """SVG: likelihoods beside those of the log's replay, and the points of the meta-metric that are lost."""
     features, oracle = evaluation.config.config.features, evaluation.oracle.score.likelihoods
     names = [name for name in BUCKETS if name in oracle]
-    figure, axes = grid(2, 0.32 * len(names) * max(2, len(evaluation.rows)) ** 0.5 + 1.2)
-    bars = {ORACLE: [oracle[name] for name in names]}
-    bars |= {row.policy: [row.score.likelihoods[name] for name in names] for row in evaluation.rows}
-    _bars(axes[0], [label(name) for name in names], bars, ORACLE_GREY)
+    figure, axes = grid(2, len(names) * (0.1 * len(evaluation.rows) + 0.18) + 0.9)
+    bars = [(row.policy, [row.score.likelihoods[name] for name in names]) for row in evaluation.rows]
+    replayed = (evaluation.oracle.policy, [oracle[name] for name in names])
+    _bars(axes[0], [label(name) for name in names], [replayed, *bars], color(0))
     axes[0].set_xlabel("likelihood")
     axes[0].set_xlim(0, 1)
-    lost = {
-        policy: [100 * features[name].weight * (oracle[name] - value) for name, value in zip(names, many, strict=True)]
-        for policy, many in bars.items()
-        if policy != ORACLE
-    }
+    lost = [
+        (policy, [100 * features[name].weight * (oracle[name] - one) for name, one in zip(names, values, strict=True)])
+        for policy, values in bars
+    ]
     _bars(axes[1], [""] * len(names), lost, None)
     axes[1].axvline(0, color=LOG_GREY, linewidth=1)
-    axes[1].set_xlabel("lost against the log's replay, weight × difference [0.01 of the meta-metric]")
+    axes[1].set_xlabel("lost of the meta-metric [0.01]")
     return to_svg(figure)
 
 
@@ -81,20 +80,18 @@ def over_time(evaluation: RealismEvaluation) -> str:
     for axis, name in zip(axes, names, strict=True):
         for index, (policy, curves) in enumerate(pooled.log_likelihood.items()):
             curve = curves[name]
-            shade = ORACLE_GREY if policy == ORACLE else color(index)
-            axis.plot(DT * np.arange(1, len(curve) + 1), curve, color=shade, linewidth=1.4, label=policy)
-        axis.set_title(label(name), loc="right", fontsize=9, y=0.02)
+            axis.plot(DT * np.arange(1, len(curve) + 1), curve, color=color(index), linewidth=1.4, label=policy)
         axis.set_xlabel("time [s]")
-        axis.set_ylabel("nats")
+        axis.set_ylabel(label(name))
         axis.spines[["left"]].set_visible(True)
         axis.legend(**LEGEND)
     return to_svg(figure)
 
 
-def _bars(axis: Axes, names: list[str], values: dict[str, list[float]], first: str | None) -> None:
+def _bars(axis: Axes, names: list[str], values: Series, first: str | None) -> None:
     """Horizontal bars, a group for each name; the first series in grey where `first` says which."""
     height = BAR / len(values)
-    for index, (series, widths) in enumerate(values.items()):
+    for index, (series, widths) in enumerate(values):
         shade = first if first is not None and index == 0 else color(index if first is not None else index + 1)
         y = np.arange(len(names)) + (index + 0.5) * height - BAR / 2
         axis.barh(y, widths, height=height, color=shade, label=series)

@@ -12,7 +12,7 @@ edge   ────────────────────────�
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.random import Generator
@@ -153,6 +153,7 @@ def _tracks(xy: NDArray[np.float64], road: Carriageway, drivers: Drivers, motion
     distance = np.linalg.norm(xy[:, CURRENT_STEP], axis=1)
     nearest = np.argsort(distance)[1 : NUM_TO_PREDICT + 1]  # the SDC itself is the nearest of all
     indices = np.arange(count)
+    floats: dict[str, Any] = {name: np.ascontiguousarray(value, np.float32) for name, value in values.items()}
     return Tracks(
         id=indices + 1,
         type=np.full(count, AgentType.VEHICLE, np.int8),
@@ -161,5 +162,5 @@ def _tracks(xy: NDArray[np.float64], road: Carriageway, drivers: Drivers, motion
         to_predict=np.isin(indices, nearest),
         of_interest=np.zeros(count, bool),
         difficulty=np.zeros(count, np.int8),
-        **{name: np.ascontiguousarray(value, np.float32) for name, value in values.items()},
+        **floats,
     )

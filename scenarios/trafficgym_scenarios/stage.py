@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -121,7 +122,7 @@ def compose(
         DoesNotFit: two boxes overlap at the current step.
     """
     actors = [ego, *others]
-    time = (np.arange(num_steps) - CURRENT_STEP) * DT
+    time: Array = (np.arange(num_steps, dtype=np.float64) - CURRENT_STEP) * DT
     motion = np.stack([_motion(actor, time) for actor in actors])  # (A, T, 6)
     sizes = np.array([actor.size for actor in actors])
     _check_apart(motion[:, CURRENT_STEP], sizes)
@@ -133,7 +134,7 @@ def compose(
         id=scene_id,
         source="generated",
         origin=np.zeros(3),
-        timestamps=np.arange(num_steps) * DT,
+        timestamps=np.arange(num_steps, dtype=np.float64) * DT,
         current_step=CURRENT_STEP,
         tracks=tracks,
         road=stage.road,
@@ -209,6 +210,7 @@ def _tracks(actors: Sequence[Actor], motion: Array, sizes: Array, heroes: Sequen
     }
     index = np.arange(num)
     is_hero = np.isin(index, heroes)
+    floats: dict[str, Any] = {name: np.ascontiguousarray(values, np.float32) for name, values in columns.items()}
     return Tracks(
         id=index + 1,
         type=np.array([actor.type for actor in actors], np.int8),
@@ -217,7 +219,7 @@ def _tracks(actors: Sequence[Actor], motion: Array, sizes: Array, heroes: Sequen
         to_predict=is_hero,
         of_interest=is_hero,
         difficulty=np.zeros(num, np.int8),
-        **{name: np.ascontiguousarray(values, np.float32) for name, values in columns.items()},
+        **floats,
     )
 
 

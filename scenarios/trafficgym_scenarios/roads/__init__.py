@@ -7,25 +7,51 @@ from collections.abc import Callable, Mapping
 from trafficgym_scenarios.roads.check import check_road
 from trafficgym_scenarios.roads.highways import HighwayOptions, sample_highway
 from trafficgym_scenarios.roads.interval import Interval
+from trafficgym_scenarios.roads.ramps import (
+    BranchOptions,
+    LaneDropOptions,
+    RampOptions,
+    sample_fork,
+    sample_lane_drop,
+    sample_merge,
+    sample_off_ramp,
+    sample_on_ramp,
+    sample_weaving,
+)
 from trafficgym_scenarios.roads.road import Crosswalk, Meeting, Path, Road, Route, SignalPhase, SignalPlan, Stop
 
 ROADS: Mapping[str, Callable[..., Road]] = {
     "highway": sample_highway,
+    "on_ramp": sample_on_ramp,
+    "off_ramp": sample_off_ramp,
+    "merge": sample_merge,
+    "fork": sample_fork,
+    "lane_drop": sample_lane_drop,
+    "weaving": sample_weaving,
 }
 """Generators by the kind of road: ``ROADS["highway"](rng, options=None)``."""
 
 __all__ = [
     "ROADS",
+    "BranchOptions",
     "Crosswalk",
     "HighwayOptions",
     "Interval",
+    "LaneDropOptions",
     "Meeting",
     "Path",
+    "RampOptions",
     "Road",
     "Route",
     "SignalPhase",
     "SignalPlan",
     "Stop",
     "check_road",
+    "sample_fork",
     "sample_highway",
+    "sample_lane_drop",
+    "sample_merge",
+    "sample_off_ramp",
+    "sample_on_ramp",
+    "sample_weaving",
 ]

@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 CLOSING = 0.6  # m, gaps up to twice as wide are filled
 SMALLEST_ISLAND = 6.0  # m^2, smaller holes are filled
 EDGE_STEP = 2.0  # m, most between two points of an edge
-TOLERANCE = 0.01  # m
+TOLERANCE = 0.01  # m, how far edges may be from where they should be
 
 
 def strip(points: Array, width: float, *, before: float = 0.0, after: float = 0.0) -> shapely.Polygon:
@@ -24,7 +24,8 @@ def strip(points: Array, width: float, *, before: float = 0.0, after: float = 0.
         points = np.vstack([points[0] - before * _unit(points[1] - points[0]), points])
     if after:
         points = np.vstack([points, points[-1] + after * _unit(points[-1] - points[-2])])
-    return shapely.LineString(points).buffer(width / 2, cap_style="flat", join_style="mitre")
+    line = shapely.LineString(points).simplify(TOLERANCE, preserve_topology=False)
+    return line.buffer(width / 2, cap_style="flat", join_style="mitre")
 
 
 def _unit(vector: Array) -> Array:

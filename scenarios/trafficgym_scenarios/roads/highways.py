@@ -1,5 +1,5 @@
 # ruff: noqa: RUF009 (an Interval is frozen)
-"""Highways of one direction, and what happens on them: ramps, merges, forks, lane drops and weaving sections."""
+"""Highways of one direction."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class HighwayOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Carriageway:
+class Carriageway:
     """What was drawn: a course, which is the centre of lane 0, and lanes on the left of it."""
 
     course: Path
@@ -75,11 +75,12 @@ class _Carriageway:
         return [Strand(knots=both, style=self.style, enters=enters, leaves=leaves) for both in knots]
 
 
-def _draw(rng: Generator, options: HighwayOptions) -> _Carriageway:
+def draw_carriageway(rng: Generator, options: HighwayOptions) -> Carriageway:
+    """Draw what every highway has."""
     shape = SHAPES[rng.integers(len(SHAPES))] if options.shape == "any" else options.shape
     bend = 0.0 if shape == "straight" else float(rng.choice([-1.0, 1.0])) / options.radius.draw(rng)
     length, heading = options.length.draw(rng), options.heading.draw(rng)
-    return _Carriageway(
+    return Carriageway(
         course=curved(length, bend, 2 if shape == "s" else 1, heading),
         num_lanes=options.num_lanes.draw_whole(rng),
         style=LaneStyle(
@@ -91,7 +92,8 @@ def _draw(rng: Generator, options: HighwayOptions) -> _Carriageway:
     )
 
 
-def _road(kind: str, course: Path, strands: Sequence[Strand]) -> Road:
+def lay_road(kind: str, course: Path, strands: Sequence[Strand]) -> Road:
+    """The road of these lanes."""
     builder = RoadBuilder(kind)
     lay(builder, course, strands)
     return builder.road()
@@ -102,5 +104,5 @@ def sample_highway(rng: Generator, options: HighwayOptions | None = None) -> Roa
 
     Routes: ``main:0`` (rightmost), ``main:1``, and so on.
     """
-    drawn = _draw(rng, options or HighwayOptions())
-    return _road("highway", drawn.course, drawn.lanes())
+    drawn = draw_carriageway(rng, options or HighwayOptions())
+    return lay_road("highway", drawn.course, drawn.lanes())

@@ -101,7 +101,7 @@ class _Sections:
         self.strands = strands
         self.first: dict[int, int] = {}  # first and last feature of each strand
         self.last: dict[int, int] = {}
-        self.before: dict[int, int] = {}  # features of the section before
+        self.before: dict[int, tuple[int, float]] = {}  # the section before: feature, and where it ended
 
     def add(self, start: float, end: float) -> None:
         here = [i for i, strand in enumerate(self.strands) if strand.start <= start and end <= strand.end]
@@ -112,7 +112,7 @@ class _Sections:
         for i in here:
             strand = self.strands[i]
             lanes[i] = self.builder.lane(self.course.xy(s, d[i]), strand.style, rank=strand.rank)
-        self._link(lanes, start, d)
+        self._link(lanes, start, {i: float(d[i][0]) for i in here})
         for right, left in pairwise(here):
             if self._is_beside(right, left, d):
                 self.builder.beside(lanes[right], lanes[left])
@@ -120,15 +120,15 @@ class _Sections:
         for i in here:
             self.first.setdefault(i, lanes[i])
         self.last |= lanes
-        self.before = lanes
+        self.before = {i: (lanes[i], float(d[i][-1])) for i in here}
 
-    def _link(self, lanes: dict[int, int], start: float, d: dict[int, Array]) -> None:
+    def _link(self, lanes: dict[int, int], start: float, d: dict[int, float]) -> None:
         """Lead each lane into its own next piece, and into what lies where it ends, or splits off it there."""
-        for i, before in self.before.items():
+        for i, (before, ended_at) in self.before.items():
             ends = self.strands[i].end == start and self.strands[i].leaves is None
             for j, lane in lanes.items():
                 splits = self.strands[j].start == start and self.strands[j].enters is None
-                meets = abs(float(d[j][0] - self.strands[i].d(start))) < SAME
+                meets = abs(d[j] - ended_at) < SAME
                 if i == j or ((ends or splits) and meets):
                     self.builder.link(before, lane)
 
@@ -158,5 +158,5 @@ class _Sections:
         bounds = np.flatnonzero(np.diff(np.concatenate([[False], free, [False]])))
         for a, b in zip(bounds[::2], bounds[1::2], strict=True):
             if b - a > 1:
-                every = np.unique([*range(a, b, 2), b - 1])
+                every = [*range(a, b - 1, 2), b - 1]
                 self.builder.line(self.course.xy(s[every], d[every]), kind)

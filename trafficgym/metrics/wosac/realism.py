@@ -110,9 +110,11 @@ class Realism:
         self, rollouts: NDArray[np.floating], ids: Sequence[int] | NDArray | None = None, *, frame: Frame = "scene"
     ) -> LeaveOneOut:
         """Score R rollouts, and each set of R - 1 of them; arguments and errors as for `score`."""
-        if len(rollouts) < 2:
-            raise ConfigError(f"leaving one of {len(rollouts)} rollouts out leaves none; give at least 2")
         features = self.features(rollouts, ids, frame=frame)
+        if len(rollouts) < 2:
+            raise ConfigError(
+                f"scene {self.scene.id!r}: leaving one of {len(rollouts)} rollouts out leaves none; give at least 2"
+            )
         counts = self._count(features)
         whole = _sum(counts)
         without = {name: whole[name] - counts[name] for name in counts}
@@ -231,16 +233,16 @@ class Realism:
         if frame not in ("scene", "source"):
             raise ConfigError(f"frame is {frame!r}; it is 'scene' or 'source'")
         chosen = rollouts[:, row]
-        if not np.isfinite(chosen).all():
-            r, n, t, _ = np.argwhere(~np.isfinite(chosen))[0]
+        with np.errstate(over="ignore"):  # what is too large for float32 is not finite
+            origin = np.array([*self.scene.origin, 0.0])
+            found = chosen.astype(np.float32) if frame == "source" else in_source(chosen, origin)
+        if not np.isfinite(found).all():
+            r, n, t, _ = np.argwhere(~np.isfinite(found))[0]
             raise ConfigError(
                 f"scene {self.scene.id!r}: rollout {r}, object {self._log.ids[n]}, step {t} is not finite: "
                 f"{chosen[r, n, t]}; an object that left can go on by `fill_gaps`"
             )
-        if frame == "source":
-            return chosen.astype(np.float32)
-        origin = np.array([*self.scene.origin, 0.0])
-        return in_source(chosen, origin)
+        return found
 
     def _rows(self, ids: Sequence[int] | NDArray | None) -> NDArray[np.integer]:
         """The row of each object of the log."""

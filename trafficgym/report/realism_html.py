@@ -28,7 +28,7 @@ TIME_NOTE = (
     "Mean natural logarithm of the likelihood of the logged values at each step (nats), over all evaluated agents that "
     "count; it falls where rollouts drift away from what was recorded."
 )
-SCENES_NOTE = "Scenes by what they lose against the log's replay, the worst first; the others are in results.json."
+SCENES_NOTE = "By what the policies lose against the log's replay, the worst first; results.json has every scene."
 AGENTS_NOTE = (
     "Evaluated agents by the points of the meta-metric, in hundredths, that their own likelihoods lose against the "
     "log's replay, and the features that cost most."
@@ -145,15 +145,16 @@ def _scene_line(outcome: SceneRealism) -> str:
 
 
 def _agents(evaluation: RealismEvaluation) -> str:
-    parts = []
+    body = []
     for number, row in enumerate(evaluation.rows):
-        lines = "".join(_agent_line(agent) for agent in worst_agents(evaluation, number, AGENTS_SHOWN))
-        head = (
-            f"<thead><tr><th>{swatch(number + 1)}{escape(row.policy)}</th><th class='num'>agent</th><th></th>"
-            "<th class='num'>lost</th><th>most of it</th></tr></thead>"
-        )
-        parts.append(f"<div class='scroll'><table class='dense'>{head}<tbody>{lines}</tbody></table></div>")
-    return "".join(parts) + note(AGENTS_NOTE)
+        agents = [agent for agent in worst_agents(evaluation, number, AGENTS_SHOWN) if agent.lost > 0]
+        body.append(f"<tr class='group'><th colspan='5'>{swatch(number + 1)}{escape(row.policy)}</th></tr>")
+        body += [_agent_line(agent) for agent in agents]
+    head = "<tr><th>scene</th><th class='num'>agent</th><th></th><th class='num'>lost</th><th>most of it</th></tr>"
+    return (
+        f"<div class='scroll'><table class='dense'><thead>{head}</thead><tbody>{''.join(body)}</tbody></table></div>"
+        f"{note(AGENTS_NOTE)}"
+    )
 
 
 def _agent_line(agent: AgentLoss) -> str:

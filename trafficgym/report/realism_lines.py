@@ -23,8 +23,8 @@ UNITS = {
 """Units of the features that have a histogram."""
 RATES = {"collision": "collide", "offroad": "off-road", "traffic_light_violation": "run a red light"}
 CAPTION = (
-    "Scores and likelihoods lie between 0 and 1, more is better; but the log itself, replayed, reaches about 0.8 and "
-    "not 1.0, because one histogram stands for all steps of an agent: compare with its column."
+    "Scores and likelihoods lie between 0 and 1, more is better; but the log itself, replayed, reaches about 0.8 on "
+    "recorded scenes and not 1.0, because one histogram stands for all steps of an agent: compare with its column."
 )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from trafficgym_scenarios.roads.check import check_road
 from trafficgym_scenarios.roads.highways import HighwayOptions, sample_highway
+from trafficgym_scenarios.roads.intersections import IntersectionOptions, sample_four_way, sample_three_way
 from trafficgym_scenarios.roads.interval import Interval
 from trafficgym_scenarios.roads.ramps import (
     BranchOptions,
@@ -19,6 +20,7 @@ from trafficgym_scenarios.roads.ramps import (
     sample_weaving,
 )
 from trafficgym_scenarios.roads.road import Crosswalk, Meeting, Path, Road, Route, SignalPhase, SignalPlan, Stop
+from trafficgym_scenarios.roads.streets import StreetOptions, sample_street
 
 ROADS: Mapping[str, Callable[..., Road]] = {
     "highway": sample_highway,
@@ -28,6 +30,9 @@ ROADS: Mapping[str, Callable[..., Road]] = {
     "fork": sample_fork,
     "lane_drop": sample_lane_drop,
     "weaving": sample_weaving,
+    "street": sample_street,
+    "three_way": sample_three_way,
+    "four_way": sample_four_way,
 }
 """Generators by the kind of road: ``ROADS["highway"](rng, options=None)``."""
 
@@ -36,6 +41,7 @@ __all__ = [
     "BranchOptions",
     "Crosswalk",
     "HighwayOptions",
+    "IntersectionOptions",
     "Interval",
     "LaneDropOptions",
     "Meeting",
@@ -46,12 +52,16 @@ __all__ = [
     "SignalPhase",
     "SignalPlan",
     "Stop",
+    "StreetOptions",
     "check_road",
     "sample_fork",
+    "sample_four_way",
     "sample_highway",
     "sample_lane_drop",
     "sample_merge",
     "sample_off_ramp",
     "sample_on_ramp",
+    "sample_street",
+    "sample_three_way",
     "sample_weaving",
 ]

@@ -91,6 +91,10 @@ class RoadBuilder:
         for lane in lanes:
             self._lanes[lane].leaves = name
 
+    def set_rank(self, lane: int, rank: int) -> None:
+        """Give a lane right of way over lanes of lower rank, where it meets them."""
+        self._lanes[lane].rank = rank
+
     def waits(self, rule: Rule, *lanes: int) -> None:
         """Whoever enters these lanes may have to wait where they begin."""
         for lane in lanes:

@@ -8,7 +8,7 @@ the painted lines.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -45,6 +45,11 @@ class Strand:
         """m along the course."""
         return self.knots[-1][0]
 
+    def mirrored(self, length: float, *, leaves: str) -> Strand:
+        """The same lane for those who drive the course, `length` metres long, from its other end."""
+        knots = tuple((length - s, d) for s, d in reversed(self.knots))
+        return replace(self, knots=knots, enters=self.leaves, leaves=leaves)
+
     def d(self, s: ArrayLike) -> Array:
         """Distance to the left of the course at `s`, m: between two knots a quintic, flat at both."""
         at, offset = (np.array(column) for column in zip(*self.knots, strict=True))
@@ -70,20 +75,28 @@ def curved(length: float, bend: float, half_waves: int, heading: float) -> Path:
     return Path(np.concatenate([np.zeros((1, 2)), np.cumsum(steps, axis=0)]))
 
 
-def lay(builder: RoadBuilder, course: Path, strands: Sequence[Strand]) -> None:
-    """Add the lanes and lines of `strands` to a road."""
-    knots = {s for strand in strands for s in (strand.start, strand.end, *(knot[0] for knot in strand.knots))}
-    cuts = _cut(sorted(knots))
-    laid = _Sections(builder, course, strands)
-    for start, end in pairwise(cuts):
-        laid.add(start, end)
+@dataclass(frozen=True, kw_only=True)
+class Lines:
+    """Which lines are painted at the sides of a carriageway; None for none."""
+
+    left: RoadType | None = RoadType.LINE_SOLID_SINGLE_YELLOW
+    right: RoadType | None = RoadType.LINE_SOLID_SINGLE_WHITE
+
+
+def lay(builder: RoadBuilder, course: Path, strands: Sequence[Strand], lines: Lines | None = None) -> list[list[int]]:
+    """Add the lanes and lines of `strands` to a road; returns the lane features of each strand in driving order."""
+    knots = {s for strand in strands for s in (knot[0] for knot in strand.knots)}
+    sections = _Sections(builder, course, strands, lines or Lines())
+    for start, end in pairwise(_cut(sorted(knots))):
+        sections.add(start, end)
     for name in {strand.enters: None for strand in strands if strand.enters is not None}:
         entering = [i for i, strand in enumerate(strands) if strand.enters == name]
         entering.sort(key=lambda i: strands[i].knots[0][1])
-        builder.enters(name, [laid.first[i] for i in entering])
-    for i, strand in enumerate(strands):
+        builder.enters(name, [sections.laid[i][0] for i in entering])
+    for strand, lanes in zip(strands, sections.laid, strict=True):
         if strand.leaves is not None:
-            builder.leaves(strand.leaves, [laid.last[i]])
+            builder.leaves(strand.leaves, lanes[-1:])
+    return sections.laid
 
 
 def _cut(stations: Sequence[float]) -> list[float]:
@@ -95,12 +108,12 @@ def _cut(stations: Sequence[float]) -> list[float]:
 class _Sections:
     """Lanes laid section by section: between two cuts all that are there begin and end together."""
 
-    def __init__(self, builder: RoadBuilder, course: Path, strands: Sequence[Strand]) -> None:
+    def __init__(self, builder: RoadBuilder, course: Path, strands: Sequence[Strand], lines: Lines) -> None:
         self.builder = builder
         self.course = course
         self.strands = strands
-        self.first: dict[int, int] = {}  # first and last feature of each strand
-        self.last: dict[int, int] = {}
+        self.lines = lines
+        self.laid: list[list[int]] = [[] for _ in strands]
         self.before: dict[int, tuple[int, float]] = {}  # the section before: feature, and where it ended
 
     def add(self, start: float, end: float) -> None:
@@ -118,8 +131,7 @@ class _Sections:
                 self.builder.beside(lanes[right], lanes[left])
         self._paint(here, s, d)
         for i in here:
-            self.first.setdefault(i, lanes[i])
-        self.last |= lanes
+            self.laid[i].append(lanes[i])
         self.before = {i: (lanes[i], float(d[i][-1])) for i in here}
 
     def _link(self, lanes: dict[int, int], start: float, d: dict[int, float]) -> None:
@@ -145,10 +157,10 @@ class _Sections:
             others = [j for j in here if j != i]
             if has_left:
                 self._line(s, d[i] + half, RoadType.LINE_BROKEN_SINGLE_WHITE, [])
-            else:
-                self._line(s, d[i] + half, RoadType.LINE_SOLID_SINGLE_YELLOW, [d[j] for j in others])
-            if not has_right:
-                self._line(s, d[i] - half, RoadType.LINE_SOLID_SINGLE_WHITE, [d[j] for j in others])
+            elif self.lines.left is not None:
+                self._line(s, d[i] + half, self.lines.left, [d[j] for j in others])
+            if not has_right and self.lines.right is not None:
+                self._line(s, d[i] - half, self.lines.right, [d[j] for j in others])
 
     def _line(self, s: Array, d: Array, kind: RoadType, lanes: Sequence[Array]) -> None:
         """Paint the line where it is within none of `lanes`, given by their distances from the course."""

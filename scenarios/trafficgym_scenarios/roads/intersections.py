@@ -169,7 +169,7 @@ class _Connector:
 
 
 def _through(builder: RoadBuilder, start: LaidArm, laid: Sequence[LaidArm]) -> Iterator[_Connector]:
-    """Right turns from the rightmost lane, left turns from the turn lane or the leftmost, straight on from all others."""
+    """Right turns from the rightmost lane, left turns from the turn lane or the leftmost, straight on from all."""
     for other in laid:
         turn = start.turn(other)
         if other is start:
@@ -196,12 +196,6 @@ def _connect(builder: RoadBuilder, start: Arm, before: int, end: Arm, after: int
 
 def _control(builder: RoadBuilder, control: str, laid: Sequence[LaidArm], connectors: Sequence[_Connector]) -> None:
     """Who has to wait where, and who has right of way; stop lines, stop signs."""
-    rules: dict[str, Rule] = {
-        "signal": "signal",
-        "all_way_stop": "all_way_stop",
-        "two_way_stop": "stop",
-        "yield": "yield",
-    }
     for one in laid:
         own = [c for c in connectors if c.start == one.arm.name]
         waits = control in ("signal", "all_way_stop") or one.arm.name not in MAIN

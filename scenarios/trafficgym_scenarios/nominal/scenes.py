@@ -1,0 +1,194 @@
+"""Nominal scenes by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trafficgym.errors import ConfigError, SceneError
+from trafficgym.scene.scene import AgentType, Scene, Signals, Tracks
+from trafficgym_scenarios.nominal import columns as c
+from trafficgym_scenarios.nominal.config import CURRENT_STEP, NominalConfig
+from trafficgym_scenarios.nominal.judge import faults_of
+from trafficgym_scenarios.nominal.simulation import WARM_UP, Run, run
+from trafficgym_scenarios.roads import ROADS, Road
+
+VERSION = 1
+TRIES = 40
+NUM_TO_PREDICT = 8
+MOST_OTHERS = 4  # of those to predict that are not vehicles, if there are as many
+
+
+def nominal_scene(seed: int, config: NominalConfig | None = None) -> Scene:
+    """Make one scene of nominal traffic; the same seed and configuration give the same bytes.
+
+    The world's own events judge the log: nobody collides, leaves the road, drives the wrong way, runs a red light or
+    moves infeasibly. A draw in which somebody does is rejected, and the next one is made from the same generator. The
+    SDC stands at the origin at the current step.
+
+    Raises:
+        SceneError: no draw was accepted; the message says why they were rejected.
+    """
+    return scene_of(seed, config or NominalConfig())[0]
+
+
+def scene_of(seed: int, config: NominalConfig) -> tuple[Scene, Run]:
+    """The scene, and the run that it was made from."""
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise ConfigError(f"seed is {seed!r}; give a whole number, 0 or more")
+    rng = np.random.default_rng(seed)
+    rejections: dict[str, int] = {}
+    # One kind for all tries, so that the mixture of kinds does not depend on how easy they are.
+    kind = config.kinds[rng.integers(len(config.kinds))]
+    for _ in range(TRIES):
+        found = run(ROADS[kind](rng), config, rng, CURRENT_STEP)
+        sdc = None if found is None else _sdc(found)
+        if found is None or sdc is None:
+            rejections["no room"] = rejections.get("no room", 0) + 1
+            continue
+        scene = _scene(f"nominal-{VERSION}-{config.digest}-{seed}", found, sdc)
+        faults = faults_of(scene)
+        if not faults:
+            found.rejections.update(rejections)
+            return scene, found
+        for name in faults:
+            rejections[name] = rejections.get(name, 0) + 1
+    counts = ", ".join(f"{name} {count}" for name, count in rejections.items())
+    raise SceneError(f"nominal seed {seed} on {kind!r}: {TRIES} draws rejected ({counts}); ask for fewer road users")
+
+
+class NominalScenes(Sequence[Scene]):
+    """Scenes by seed, made when they are asked for: ``NominalScenes(100)[7]`` is ``nominal_scene(7)``.
+
+    Args:
+        num: How many.
+        seed: Of the first.
+        config: What they are drawn from.
+    """
+
+    def __init__(self, num: int, seed: int = 0, config: NominalConfig | None = None) -> None:
+        if num < 1:
+            raise ConfigError(f"num is {num}; ask for at least one scene")
+        self.num, self.seed, self.config = num, seed, config or NominalConfig()
+
+    def __len__(self) -> int:
+        return self.num
+
+    @overload
+    def __getitem__(self, index: int) -> Scene: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Scene]: ...
+    def __getitem__(self, index: int | slice) -> Scene | list[Scene]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(self.num))]
+        if not -self.num <= index < self.num:
+            raise IndexError(f"scene {index} of {self.num}")
+        return nominal_scene(self.seed + index % self.num, self.config)
+
+
+def shift_of(run: Run, sdc: int) -> NDArray[np.float64]:
+    """What is subtracted from the road's coordinates, ``[2]`` m: where the SDC is at the current step."""
+    return run.states[1 + CURRENT_STEP, sdc, [c.X, c.Y]]
+
+
+def _sdc(run: Run) -> int | None:
+    """The car nearest to the middle of all that stay to the end."""
+    states = run.states[1:]
+    drivers = run.traffic.drivers
+    stays = (states[:, :, c.PRESENT] != 0).all(0)
+    cars = np.flatnonzero(stays & (drivers.kind == AgentType.VEHICLE) & (drivers.length < 6.0))
+    if not len(cars):
+        return None
+    now = states[CURRENT_STEP][:, [c.X, c.Y]]
+    middle = np.median(now[stays], axis=0)
+    return int(cars[np.hypot(*(now[cars] - middle).T).argmin()])
+
+
+def _scene(name: str, run: Run, sdc: int) -> Scene:
+    shift = shift_of(run, sdc)
+    steps = len(run.states) - 1
+    return Scene(
+        id=name,
+        source="generated",
+        origin=np.zeros(3),
+        timestamps=np.arange(steps, dtype=np.float64) * c.DT,
+        current_step=CURRENT_STEP,
+        tracks=_tracks(run, sdc, shift),
+        road=_shifted_map(run.road, shift),
+        signals=_signals(run, shift),
+    )
+
+
+def _shifted_map(road: Road, shift: NDArray[np.float64]):  # type: ignore[no-untyped-def]
+    from dataclasses import replace
+
+    xyz = road.map.xyz.copy()
+    xyz[:, :2] = road.map.xyz[:, :2].astype(np.float64) - shift
+    return replace(road.map, xyz=xyz)
+
+
+def _signals(run: Run, shift: NDArray[np.float64]) -> Signals:
+    signals = run.traffic.signals
+    stop = signals.stop[:, WARM_UP:].copy()
+    stop[..., :2] = stop[..., :2].astype(np.float64) - shift
+    return Signals(
+        lane=signals.lane,
+        lane_id=signals.lane_id,
+        state=np.ascontiguousarray(signals.state[:, WARM_UP:]),
+        stop=stop,
+        valid=np.ascontiguousarray(signals.valid[:, WARM_UP:]),
+    )
+
+
+def _tracks(run: Run, sdc: int, shift: NDArray[np.float64]) -> Tracks:
+    drivers = run.traffic.drivers
+    count = len(drivers)
+    states = run.states
+    there = states[1:, :, c.PRESENT].T != 0
+    xy = (states[:, :, [c.X, c.Y]] - shift).astype(np.float32)
+    # What the world makes of one pose after another, bit for bit.
+    velocity = np.diff(xy, axis=0) / np.float32(c.DT)
+    steps = there.shape[1]
+    values = {
+        "x": xy[1:, :, 0].T,
+        "y": xy[1:, :, 1].T,
+        "z": np.repeat(drivers.height[:, None] / 2, steps, axis=1),
+        "yaw": _wrapped(states[1:, :, c.YAW].T),
+        "vx": velocity[:, :, 0].T,
+        "vy": velocity[:, :, 1].T,
+        "length": np.repeat(drivers.length[:, None], steps, axis=1),
+        "width": np.repeat(drivers.width[:, None], steps, axis=1),
+        "height": np.repeat(drivers.height[:, None], steps, axis=1),
+    }
+    kinds = drivers.kind.astype(np.int8)
+    return Tracks(
+        id=np.arange(1, count + 1),
+        type=kinds,
+        valid=there,
+        is_sdc=np.arange(count) == sdc,
+        to_predict=_to_predict(xy[1 + CURRENT_STEP], kinds, there.all(1), sdc),
+        of_interest=np.zeros(count, bool),
+        difficulty=np.zeros(count, np.int8),
+        **{
+            name: np.ascontiguousarray(np.where(there, value, 0.0).astype(np.float32)) for name, value in values.items()
+        },
+    )
+
+
+def _wrapped(yaw: NDArray[np.float64]) -> NDArray[np.float32]:
+    wrapped = ((yaw + np.pi) % (2 * np.pi) - np.pi).astype(np.float32)
+    return np.where(wrapped >= np.float32(np.pi), np.float32(-np.pi), wrapped)
+
+
+def _to_predict(
+    now: NDArray[np.float32], kinds: NDArray[np.int8], stays: NDArray[np.bool_], sdc: int
+) -> NDArray[np.bool_]:
+    """The nearest that stay to the end; up to four of them pedestrians and cyclists, the nearest of these."""
+    nearest = [int(i) for i in np.argsort(np.hypot(*(now - now[sdc]).T), kind="stable") if stays[i] and i != sdc]
+    others = [i for i in nearest if kinds[i] != AgentType.VEHICLE][:MOST_OTHERS]
+    vehicles = [i for i in nearest if kinds[i] == AgentType.VEHICLE]
+    chosen = [*others, *vehicles[: NUM_TO_PREDICT - len(others)]]
+    return np.isin(np.arange(len(kinds)), chosen)

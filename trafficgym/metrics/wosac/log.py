@@ -125,7 +125,8 @@ class Log:
 
 def in_source(values: NDArray[np.floating], origin: float | NDArray[np.float64]) -> Float:
     """From the scene frame to the source's coordinates, rounded once."""
-    return (values.astype(np.float64) + origin).astype(np.float32)
+    out = np.empty(values.shape, np.float32)
+    return np.add(values, origin, out=out, dtype=np.float64, casting="same_kind")
 
 
 def _evaluated(scene: Scene) -> NDArray[np.intp]:

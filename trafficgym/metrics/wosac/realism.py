@@ -232,7 +232,7 @@ class Realism:
             )
         if frame not in ("scene", "source"):
             raise ConfigError(f"frame is {frame!r}; it is 'scene' or 'source'")
-        chosen = rollouts[:, row]
+        chosen = rollouts.take(row, axis=1)
         with np.errstate(over="ignore"):  # what is too large for float32 is not finite
             origin = np.array([*self.scene.origin, 0.0])
             found = chosen.astype(np.float32) if frame == "source" else in_source(chosen, origin)

@@ -13,7 +13,7 @@ from trafficgym.errors import ConfigError, SceneError
 from trafficgym.scene.scene import Scene
 from trafficgym_scenarios.scenario import LogicalScenario, Split
 
-KEPT = 512
+KEPT = 1024
 SIZE = 1_000_000
 
 

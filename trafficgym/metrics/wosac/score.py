@@ -133,7 +133,7 @@ def buckets(config: WosacConfig, likelihoods: Mapping[str, float]) -> dict[str, 
 def mean_score(scores: Sequence[Score], config: WosacConfig) -> Score:
     """Plain mean over scenes of every field; buckets from the mean likelihoods, like the official aggregate.
 
-    A likelihood that is missing in some scenes is the mean over the others.
+    A likelihood, or a rate, that is missing in some scenes is the mean over the others.
 
     Raises:
         ConfigError: there is no score, or they are of different configs or numbers of rollouts.
@@ -152,7 +152,7 @@ def mean_score(scores: Sequence[Score], config: WosacConfig) -> Score:
         for name in config.features
         if any(name in score.likelihoods for score in scores)
     }
-    rates = [name for name in scores[0].rates if all(name in score.rates for score in scores)]
+    rates = dict.fromkeys(name for score in scores for name in score.rates)
     oracles = [score.oracle for score in scores if score.oracle is not None]
     return Score(
         config=config.name,
@@ -161,7 +161,7 @@ def mean_score(scores: Sequence[Score], config: WosacConfig) -> Score:
         metametric=mean([score.metametric for score in scores]),
         likelihoods=named,
         buckets=buckets(config, named),
-        rates={name: mean([score.rates[name] for score in scores]) for name in rates},
+        rates={name: mean([score.rates[name] for score in scores if name in score.rates]) for name in rates},
         ade=mean([score.ade for score in scores]),
         min_ade=mean([score.min_ade for score in scores]),
         missing=tuple(name for name in config.features if any(name in score.missing for score in scores)),

@@ -120,5 +120,8 @@ class CarefulDriver:
         dynamics, state = world.dynamics, world.state
         steps = dynamics.steps_per_action
         motion = Motion(*(getattr(state, name)[mask] for name in Motion._fields))
-        after = Bicycle(steps_per_action=steps, substeps=steps).step(motion, actions, state.length[mask])[-1]
+        # Where velocity is displacement over time, the new speed must already show in the displacement.
+        faster = motion._replace(speed=motion.speed + DT * steps * actions[:, 0])
+        coasts = actions * np.array([0, 1], np.float32)
+        after = Bicycle(steps_per_action=steps, substeps=steps).step(faster, coasts, state.length[mask])[-1]
         return np.asarray(dynamics.inverse(motion, after, state.length[mask]))

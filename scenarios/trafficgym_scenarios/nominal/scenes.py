@@ -12,9 +12,10 @@ from trafficgym.errors import ConfigError, SceneError
 from trafficgym.scene.scene import AgentType, Scene, Signals, Tracks
 from trafficgym_scenarios.nominal import columns as c
 from trafficgym_scenarios.nominal.config import CURRENT_STEP, NominalConfig
+from trafficgym_scenarios.nominal.grounds import draw_road
 from trafficgym_scenarios.nominal.judge import faults_of
 from trafficgym_scenarios.nominal.simulation import WARM_UP, Run, run
-from trafficgym_scenarios.roads import ROADS, Road
+from trafficgym_scenarios.roads import Road
 
 VERSION = 1
 TRIES = 40
@@ -43,8 +44,9 @@ def scene_of(seed: int, config: NominalConfig) -> tuple[Scene, Run]:
     rejections: dict[str, int] = {}
     # One kind for all tries, so that the mixture of kinds does not depend on how easy they are.
     kind = config.kinds[rng.integers(len(config.kinds))]
+    duration = (WARM_UP + config.num_steps) * c.DT
     for _ in range(TRIES):
-        found = run(ROADS[kind](rng), config, rng, CURRENT_STEP)
+        found = run(draw_road(kind, duration, rng), config, rng, CURRENT_STEP)
         sdc = None if found is None else _sdc(found)
         if found is None or sdc is None:
             rejections["no room"] = rejections.get("no room", 0) + 1

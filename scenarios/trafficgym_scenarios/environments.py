@@ -52,7 +52,9 @@ def generated_scenes(name: str, split: Split = "train", num_scenes: int = SIZE) 
     Environments of one process that draw from the same scenes share them.
     """
     if name == "long-tail":
-        return family_scenes([family for family in FAMILIES.values() if not family.held_out], split=split, size=num_scenes)
+        return family_scenes(
+            [family for family in FAMILIES.values() if not family.held_out], split=split, size=num_scenes
+        )
     if name == "nominal":
         raise ConfigError("nominal scenes are not there yet")
     return family_scenes([find_family(name)], split=split, size=num_scenes)

@@ -118,12 +118,16 @@ def turning(start: Array, heading: float, end: Array, end_heading: float) -> Arr
         last = float(u[0] * chord[1] - u[1] * chord[0]) / cross
     a, b = REACH * first * u, REACH * last * v
     control = np.array([start, start + a, start + 2 * a, end - 2 * b, end - b, end])
-    fine = _bezier(control, np.linspace(0.0, 1.0, 101))
-    along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(fine, axis=0).T))])
+    fine = FINE @ control
+    steps = np.diff(fine, axis=0)
+    along = np.concatenate([[0.0], np.cumsum(np.hypot(steps[:, 0], steps[:, 1]))])
     num = max(round(along[-1] / TURN_STEP), 4) + 1
-    return _bezier(control, np.interp(np.linspace(0.0, along[-1], num), along, np.linspace(0.0, 1.0, 101)))
+    return _weights(np.interp(np.linspace(0.0, along[-1], num), along, np.linspace(0.0, 1.0, len(FINE)))) @ control
 
 
-def _bezier(control: Array, t: Array) -> Array:
-    weights = np.stack([c * t**k * (1 - t) ** (5 - k) for k, c in enumerate((1, 5, 10, 10, 5, 1))], axis=1)
-    return np.asarray(weights @ control)
+def _weights(t: Array) -> Array:
+    """Those of the control points of a Bézier curve of degree 5, at each `t` ``[n]``: ``[n, 6]``."""
+    return np.stack([c * t**k * (1 - t) ** (5 - k) for k, c in enumerate((1, 5, 10, 10, 5, 1))], axis=1)
+
+
+FINE = _weights(np.linspace(0.0, 1.0, 51))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -140,11 +140,15 @@ class RoadBuilder:
             features.append((int(RoadType.CROSSWALK), np.asarray(crosswalk.polygon.exterior.coords)))
         features += [(int(RoadType.STOP_SIGN), at[None]) for at, _ in self._stop_signs]
         num = len(features)
-        routes = {route.name: route for route in self._routes()}
+        routes = list(self._routes())
+        users: dict[int, list[Route]] = {i: [] for i in range(len(self._lanes))}
+        for route in routes:
+            for lane in route.lanes:
+                users[lane].append(route)
         return Road(
             kind=self.kind,
             map=self._map(features),
-            routes={name: self._with_neighbors(route, routes) for name, route in routes.items()},
+            routes={route.name: self._with_neighbors(route, users) for route in routes},
             drivable=area,
             lane_width=_padded([lane.style.width for lane in self._lanes], num, np.float64),
             rank=_padded([lane.rank for lane in self._lanes], num, np.int8),
@@ -227,25 +231,24 @@ class RoadBuilder:
             stops=tuple(Stop(s=s, rule=rule, lane=i) for s, rule, i in rules if rule is not None),
         )
 
-    def _with_neighbors(self, route: Route, routes: dict[str, Route]) -> Route:
+    def _with_neighbors(self, route: Route, users: Mapping[int, Sequence[Route]]) -> Route:
         lanes = [self._lanes[i] for i in route.lanes]
         return replace(
             route,
-            left=self._beside(route, [set(lane.left) for lane in lanes], routes),
-            right=self._beside(route, [set(lane.right) for lane in lanes], routes),
-            opposite=self._beside(route, [set(lane.facing) for lane in lanes], routes),
+            left=self._beside(route, [lane.left for lane in lanes], users),
+            right=self._beside(route, [lane.right for lane in lanes], users),
+            opposite=self._beside(route, [lane.facing for lane in lanes], users),
         )
 
-    def _beside(self, route: Route, near: list[set[int]], routes: dict[str, Route]) -> str | None:
+    def _beside(self, route: Route, near: list[list[int]], users: Mapping[int, Sequence[Route]]) -> str | None:
         """The route that is next to `route` for longest; of several, the one to the same end of the road."""
-        lengths = np.diff(route.cuts)
-        best, found = (0.0, False), None
-        for name, other in routes.items():
-            shared = sum(float(m) for m, lanes in zip(lengths, near, strict=True) if lanes & set(other.lanes))
-            same = self._lanes[other.lanes[-1]].leaves == self._lanes[route.lanes[-1]].leaves
-            if shared > 0 and (shared, same) > best:
-                best, found = (shared, same), name
-        return found
+        shared: dict[str, float] = {}
+        goal = self._lanes[route.lanes[-1]].leaves
+        for start, end, lanes in zip(route.cuts, route.cuts[1:], near, strict=False):
+            for other in (other for lane in lanes for other in users[lane]):
+                bonus = 0.5 if self._lanes[other.lanes[-1]].leaves == goal else 0.0
+                shared[other.name] = shared.get(other.name, bonus) + end - start
+        return max(shared, key=lambda name: shared[name]) if shared else None
 
 
 def _padded(values: Sequence[float], num: int, dtype: type) -> NDArray:

@@ -35,7 +35,6 @@ class Path:
             raise ConfigError("a path needs two or more points, each in another place than the one before")
         self.at: Array = np.concatenate([[0.0], np.cumsum(lengths)])
         """Arc length at each point, ``[n]`` m."""
-        self._yaw = _vertex_yaw(np.unwrap(np.arctan2(steps[:, 1], steps[:, 0])), lengths)
 
     @property
     def length(self) -> float:
@@ -47,7 +46,7 @@ class Path:
         s, d = np.broadcast_arrays(np.asarray(s, np.float64), np.asarray(d, np.float64))
         yaw = self.yaw(s)
         cos, sin = np.cos(yaw), np.sin(yaw)
-        over = s - np.clip(s, 0.0, self.length)
+        over = s - np.minimum(np.maximum(s, 0.0), self.length)
         x, y = (np.interp(s, self.at, self.points[:, c]) for c in (0, 1))
         return np.stack([x + over * cos - d * sin, y + over * sin + d * cos], axis=-1)
 
@@ -73,6 +72,11 @@ class Path:
     def line(self) -> shapely.LineString:
         """The same as a shapely line."""
         return shapely.LineString(self.points)
+
+    @cached_property
+    def _yaw(self) -> Array:
+        steps = np.diff(self.points, axis=0)
+        return _vertex_yaw(np.unwrap(np.arctan2(steps[:, 1], steps[:, 0])), np.diff(self.at))
 
     @cached_property
     def _curvature(self) -> Array:

@@ -54,8 +54,8 @@ class Strand:
         """Distance to the left of the course at `s`, m: between two knots a quintic, flat at both."""
         at, offset = (np.array(column) for column in zip(*self.knots, strict=True))
         s = np.asarray(s, np.float64)
-        k = np.clip(np.searchsorted(at, s, side="right") - 1, 0, len(at) - 2)
-        u = np.clip((s - at[k]) / (at[k + 1] - at[k]), 0.0, 1.0)
+        k = np.searchsorted(at[1:-1], s, side="right")
+        u = np.minimum(np.maximum((s - at[k]) / (at[k + 1] - at[k]), 0.0), 1.0)
         return np.asarray(offset[k] + (offset[k + 1] - offset[k]) * u**3 * (10 - 15 * u + 6 * u**2))
 
 

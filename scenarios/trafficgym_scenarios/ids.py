@@ -18,6 +18,16 @@ FAMILY_NAMES = (
     "drift",
     "swerve",
     "tailgater",
+    "ramp-squeeze",
+    "forced-merge",
+    "lane-drop",
+    "weaving",
+    "late-exit",
+    "full-stop",
+    "rear-end-approach",
+    "zipper-merge",
+    "debris",
+    "wrong-way",
 )
 """The keys of `families.FAMILIES`, in its order."""
 

@@ -47,7 +47,7 @@ class Scratch(NamedTuple):
 
 
 @names_nearest
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False)
 class CarefulDriver:
     """A `Policy` that follows its lane and looks 3.6 s ahead.
 

@@ -14,55 +14,55 @@ from trafficgym_scenarios.scenario import Split
 from trafficgym_scenarios.scenes import SIZE, family_scenes
 
 
-def make(
-    name: str, *, split: Split = "train", num_scenes: int = SIZE, background: Any = None, **options: Any
-) -> SceneEnv:
+def make(name: str, *, background: Any = None, **options: Any) -> SceneEnv:
     """Drive the ego of generated scenes: what ``gymnasium.make("trafficgym/CutIn-v0")`` calls.
 
     Args:
         name: Of the family, or ``"long-tail"`` (all that are not held out), or ``"nominal"``.
-        split: Part of the parameters' ranges that scenarios are drawn from: ``"train"``, ``"eval"`` or ``"any"``.
-        num_scenes: From how many scenes; few are made once and kept, which makes resets quick.
         background: Who drives the others, heroes apart; default ``"idm"``.
-        **options: Those of `SceneEnv`.
+        **options: Those of `generated_scenes` and of `SceneEnv`.
 
     Raises:
         ConfigError: an option is unknown or makes no sense.
     """
-    return SceneEnv(generated_scenes(name, split, num_scenes), **_options(background, options))
+    scenes, options = _scenes(name, background, options)
+    return SceneEnv(scenes, **options)
 
 
-def make_vec(
-    name: str,
-    *,
-    num_envs: int = 1,
-    split: Split = "train",
-    num_scenes: int = SIZE,
-    background: Any = None,
-    **options: Any,
-) -> SceneVectorEnv:
+def make_vec(name: str, *, num_envs: int = 1, background: Any = None, **options: Any) -> SceneVectorEnv:
     """The same for ``gymnasium.make_vec``; see `make`."""
-    return SceneVectorEnv(generated_scenes(name, split, num_scenes), num_envs=num_envs, **_options(background, options))
+    scenes, options = _scenes(name, background, options)
+    return SceneVectorEnv(scenes, num_envs=num_envs, **options)
 
 
 @cache
-def generated_scenes(name: str, split: Split = "train", num_scenes: int = SIZE) -> Sequence[Scene]:
-    """The scenes of a family, of the long tail, or of nominal traffic; see `make`.
+def generated_scenes(
+    name: str, split: Split | None = None, criticality: float | None = None, num_scenes: int = SIZE
+) -> Sequence[Scene]:
+    """The scenes of a family, of the long tail, or of nominal traffic.
 
     Environments of one process that draw from the same scenes share them.
+
+    Args:
+        name: See `make`.
+        split: Part of the parameters' ranges: ``"train"`` (the default), ``"eval"``, or ``"any"``.
+        criticality: How aggressive heroes are, from 0 to 1, instead of a split.
+        num_scenes: From how many scenes; few are made once and kept, which makes resets quick.
     """
-    if name == "long-tail":
-        return family_scenes(
-            [family for family in FAMILIES.values() if not family.held_out], split=split, size=num_scenes
-        )
+    if split is None:
+        split = "train" if criticality is None else "any"
     if name == "nominal":
         raise ConfigError("nominal scenes are not there yet")
-    return family_scenes([find_family(name)], split=split, size=num_scenes)
+    trained = [family for family in FAMILIES.values() if not family.held_out]
+    families = trained if name == "long-tail" else [find_family(name)]
+    return family_scenes(families, split=split, criticality=criticality, size=num_scenes)
 
 
-def _options(background: Any, options: dict[str, Any]) -> dict[str, Any]:
+def _scenes(name: str, background: Any, options: dict[str, Any]) -> tuple[Sequence[Scene], dict[str, Any]]:
+    """The scenes, and the options that are left for the environment."""
     if "scenes" in options:
         raise ConfigError("this environment generates its scenes; use trafficgym/Scene-v0 for your own")
+    of_scenes = {key: options.pop(key) for key in ("split", "criticality", "num_scenes") if key in options}
     if background is None and options.get("control") is None:
         background = "idm"
-    return options if background is None else {**options, "background": background}
+    return generated_scenes(name, **of_scenes), options if background is None else {**options, "background": background}

@@ -109,13 +109,15 @@ class LogicalScenario:
         """Its Gymnasium id, ``trafficgym/CutIn-v0``."""
         return gym_id(self.name)
 
-    def sample(self, seed: int, split: Split = "any") -> ConcreteScenario:
+    def sample(self, seed: int, split: Split = "any", *, criticality: float | None = None) -> ConcreteScenario:
         """Draw a concrete scenario.
 
         Args:
             seed: Of the parameters and of everything else.
             split: ``"train"`` or ``"eval"`` draw from the white or the black fields of a chequerboard over the ranges,
                 so that parameters that were evaluated were never trained on.
+            criticality: How aggressive the hero is, from 0 to 1: parameters with a harder end lie at that share of the
+                way to it, and only the others are drawn, from all of their range.
         """
         if split not in SPLITS:
             raise ConfigError(f"split is {split!r}; {nearest_key(str(split), SPLITS)}")
@@ -126,6 +128,11 @@ class LogicalScenario:
             if split == "any" or is_eval == (split == "eval"):
                 break
         values = {name: one.at(float(u)) for (name, one), u in zip(self.parameters.items(), share, strict=True)}
+        if criticality is not None:
+            if split != "any":
+                raise ConfigError(f"criticality sets parameters that split {split!r} would draw; give one of the two")
+            set_by_it = self.at(criticality).parameters
+            values |= {name: set_by_it[name] for name, one in self.parameters.items() if one.harder != "neither"}
         return self.concrete(values, seed=seed)
 
     def at(self, criticality: float, seed: int = 0) -> ConcreteScenario:

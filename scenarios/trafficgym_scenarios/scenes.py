@@ -57,16 +57,19 @@ class LazyScenes(Sequence[Scene]):
         return self._kept[number]
 
 
-def family_scenes(families: Sequence[LogicalScenario], *, split: Split = "any", size: int = SIZE) -> LazyScenes:
+def family_scenes(
+    families: Sequence[LogicalScenario], *, split: Split = "any", criticality: float | None = None, size: int = SIZE
+) -> LazyScenes:
     """Scenes of concrete scenarios of some families, taking turns: scene i is of family ``i % len(families)``.
 
     Args:
-        split: Which part of their ranges; see `LogicalScenario.sample`.
+        split: Which part of their ranges, and how aggressive the heroes are: see `LogicalScenario.sample`.
+        criticality: See there.
     """
     if not families:
         raise ConfigError("there is no family to draw scenarios from")
     num = len(families)
-    return LazyScenes(lambda i: families[i % num].sample(i // num, split).scene, size)
+    return LazyScenes(lambda i: families[i % num].sample(i // num, split, criticality=criticality).scene, size)
 
 
 def mixture(long_tail: Sequence[Scene], nominal: Sequence[Scene], *, alpha: float = 0.5, seed: int = 0) -> LazyScenes:

@@ -64,6 +64,17 @@ def test_criticality_goes_from_easy_to_hard() -> None:
         CUT_IN.at(1.5)
 
 
+def test_aggressiveness_sets_what_the_hero_does_and_leaves_the_rest_to_chance() -> None:
+    drawn = [CUT_IN.sample(seed, criticality=1.0).parameters for seed in range(5)]
+    assert {p["gap"] for p in drawn} == {3.0}
+    assert len({p["wait"] for p in drawn}) == 5
+    with pytest.raises(ConfigError, match="give one of the two"):
+        CUT_IN.sample(0, "train", criticality=0.5)
+    env = gymnasium.make("trafficgym/CutIn-v0", criticality=0.2, num_scenes=3)
+    names = {env.reset(seed=seed)[1]["scene_id"] for seed in range(20)}
+    assert len(names) == 3
+
+
 def test_grids_vary_what_they_are_told_to() -> None:
     grid = CUT_IN.grid(3, "gap", "slower")
     assert len(grid) == 9

@@ -20,6 +20,7 @@ from trafficgym_scenarios.roads.ramps import (
     sample_weaving,
 )
 from trafficgym_scenarios.roads.road import Crosswalk, Meeting, Path, Road, Route, SignalPhase, SignalPlan, Stop
+from trafficgym_scenarios.roads.roundabout import RoundaboutOptions, sample_roundabout
 from trafficgym_scenarios.roads.streets import StreetOptions, sample_street
 
 ROADS: Mapping[str, Callable[..., Road]] = {
@@ -33,6 +34,7 @@ ROADS: Mapping[str, Callable[..., Road]] = {
     "street": sample_street,
     "three_way": sample_three_way,
     "four_way": sample_four_way,
+    "roundabout": sample_roundabout,
 }
 """Generators by the kind of road: ``ROADS["highway"](rng, options=None)``."""
 
@@ -48,6 +50,7 @@ __all__ = [
     "Path",
     "RampOptions",
     "Road",
+    "RoundaboutOptions",
     "Route",
     "SignalPhase",
     "SignalPlan",
@@ -61,6 +64,7 @@ __all__ = [
     "sample_merge",
     "sample_off_ramp",
     "sample_on_ramp",
+    "sample_roundabout",
     "sample_street",
     "sample_three_way",
     "sample_weaving",

@@ -32,21 +32,27 @@ def _unit(vector: Array) -> Array:
     return np.asarray(vector / np.hypot(*vector))
 
 
-def drivable_area(pieces: Sequence[shapely.Polygon], islands: Sequence[shapely.Polygon] = ()) -> shapely.Polygon:
-    """The union of `pieces` less `islands`, without slivers; its exterior runs counter-clockwise, its holes clockwise.
+def drivable_area(pieces: Sequence[shapely.Polygon], rounding: float = 0.0) -> shapely.Polygon:
+    """The union of `pieces` without slivers; its exterior runs counter-clockwise, its holes clockwise.
+
+    Args:
+        rounding: Radius that inward corners of the exterior are filled up to, m.
 
     Raises:
         ConfigError: the pieces do not hang together.
     """
     whole = shapely.union_all(pieces).buffer(CLOSING, join_style="mitre").buffer(-CLOSING, join_style="mitre")
-    for island in islands:
-        whole = whole.difference(island)
     whole = whole.simplify(TOLERANCE)
     if not isinstance(whole, shapely.Polygon):
         raise ConfigError("the lanes of this road do not hang together; a part of it is out of reach of the rest")
+    exterior = fill_corners(shapely.Polygon(whole.exterior), rounding).exterior if rounding else whole.exterior
     holes = [hole for hole in whole.interiors if shapely.Polygon(hole).area >= SMALLEST_ISLAND]
-    whole = shapely.Polygon(whole.exterior, holes).segmentize(EDGE_STEP)
-    return shapely.orient_polygons(whole)
+    return shapely.orient_polygons(shapely.Polygon(exterior, holes).segmentize(EDGE_STEP))
+
+
+def fill_corners(area: shapely.Polygon, radius: float) -> shapely.Polygon:
+    """The area with its inward corners rounded to a radius in m."""
+    return area.buffer(radius, join_style="mitre").buffer(-radius, quad_segs=8)
 
 
 def rings(area: shapely.Polygon) -> list[Array]:

@@ -45,6 +45,7 @@ class _Lane:
     enters: tuple[str, int] | None = None
     leaves: str | None = None
     rule: Rule | None = None
+    waits_after: float = 0.0
 
 
 class RoadBuilder:
@@ -58,7 +59,6 @@ class RoadBuilder:
         self._stop_signs: list[tuple[Array, list[int]]] = []
         self._crosswalks: dict[str, Crosswalk] = {}
         self._asphalt: list[shapely.Polygon] = []
-        self._islands: list[shapely.Polygon] = []
 
     def lane(self, points: ArrayLike, style: LaneStyle, *, interpolating: bool = False, rank: int = 0) -> int:
         """Add a lane along a centre line ``[n, 2]`` m; returns its feature."""
@@ -95,10 +95,10 @@ class RoadBuilder:
         """Give a lane right of way over lanes of lower rank, where it meets them."""
         self._lanes[lane].rank = rank
 
-    def waits(self, rule: Rule, *lanes: int) -> None:
-        """Whoever enters these lanes may have to wait where they begin."""
+    def waits(self, rule: Rule, *lanes: int, after: float = 0.0) -> None:
+        """Whoever enters these lanes may have to wait `after` so many metres, 0 being where they begin."""
         for lane in lanes:
-            self._lanes[lane].rule = rule
+            self._lanes[lane].rule, self._lanes[lane].waits_after = rule, after
 
     def line(self, points: ArrayLike, type: RoadType) -> None:
         """Paint a line ``[n, 2]`` m."""
@@ -117,21 +117,20 @@ class RoadBuilder:
         """Asphalt beyond that of the lanes and their shoulders."""
         self._asphalt.append(area)
 
-    def island(self, area: shapely.Polygon) -> None:
-        """No asphalt here."""
-        self._islands.append(area)
-
     def points(self, lane: int) -> Array:
         """Centre line of a lane, ``[n, 2]`` m."""
         return self._lanes[lane].points
 
-    def road(self) -> Road:
+    def road(self, *, rounding: float = 0.0) -> Road:
         """The finished road.
+
+        Args:
+            rounding: Radius that corners of its outer edge are filled up to, m.
 
         Raises:
             ConfigError: its lanes do not hang together.
         """
-        area = drivable_area([self._strip(i) for i in range(len(self._lanes))] + self._asphalt, self._islands)
+        area = drivable_area([self._strip(i) for i in range(len(self._lanes))] + self._asphalt, rounding)
         features = [(int(lane.style.type), lane.points) for lane in self._lanes]
         features += [(int(kind), xy) for kind, xy in self._lines]
         for k, ring in enumerate(rings(area)):
@@ -220,7 +219,7 @@ class RoadBuilder:
         path = Path(points)
         ends = np.cumsum([len(lane.points) - 1 for lane in lanes])
         cuts = [0.0, *path.at[ends].tolist()]
-        rules = [(s, lane.rule, i) for s, lane, i in zip(cuts, lanes, way, strict=False)]
+        rules = [(s + lane.waits_after, lane.rule, i) for s, lane, i in zip(cuts, lanes, way, strict=False)]
         return Route(
             name=f"{origin}:{number}" if goal == origin else f"{origin}->{goal}:{number}",
             lanes=way,

@@ -13,6 +13,7 @@ from numpy.random import Generator
 
 from trafficgym.errors import ConfigError, names_nearest, nearest_key
 from trafficgym.scene.scene import RoadType
+from trafficgym_scenarios.roads.area import fill_corners
 from trafficgym_scenarios.roads.arms import Arm, LaidArm, Turn, lay_arm, turning
 from trafficgym_scenarios.roads.builder import RoadBuilder
 from trafficgym_scenarios.roads.interval import Interval
@@ -154,8 +155,7 @@ def _stop(arm: Arm, arms: Sequence[Arm], radius: float) -> float:
 
 def _corners(arms: Sequence[Arm], radius: float) -> shapely.Polygon:
     """The junction's asphalt: all arms from edge to edge, with rounded corners."""
-    cross = shapely.union_all([arm.strip(0.0, arm.stop + 0.1) for arm in arms])
-    return cross.buffer(radius, quad_segs=8, join_style="mitre").buffer(-radius, quad_segs=8)
+    return fill_corners(shapely.union_all([arm.strip(0.0, arm.stop + 0.1) for arm in arms]), radius)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,11 +23,14 @@ FAMILY_NAMES = (
     "lane-drop",
     "weaving",
     "late-exit",
+    "jaywalker",
+    "cyclist-from-occlusion",
     "full-stop",
     "rear-end-approach",
     "zipper-merge",
     "debris",
     "wrong-way",
+    "cyclist-swerve",
 )
 """The keys of `families.FAMILIES`, in its order."""
 

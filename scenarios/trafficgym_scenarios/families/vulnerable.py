@@ -1,0 +1,164 @@
+"""Pedestrians and cyclists in the ego's way (NHTSA pre-crash typology: pedestrian, pedalcyclist)."""
+
+from __future__ import annotations
+
+from numpy.random import Generator
+
+from trafficgym.scene.scene import AgentType
+from trafficgym.scene.script import Phase, Trigger
+from trafficgym_scenarios.families.encounter import (
+    PATIENCE,
+    across,
+    followers,
+    oncoming,
+    parked,
+    time_for,
+    waits_then_goes,
+)
+from trafficgym_scenarios.scenario import LogicalScenario, Parameters, Plot, Range
+from trafficgym_scenarios.stage import BICYCLE, WALKER, Actor, Stage
+from trafficgym_scenarios.town import street
+
+VAN = (5.9, 2.0, 2.6)
+BEHIND_M = 70.0
+AHEAD_M = 185.0
+EGO_SPEED = Range(low=8.0, high=15.0, unit="m/s", about="speed of the ego", harder="high")
+WAIT = Range(low=1.0, high=2.5, unit="s", about="when the hero acts")
+LAG = Range(low=-0.4, high=0.4, unit="s", about="when the hero is in the middle of the ego's lane, after the ego")
+TRAFFIC = Range(low=0.0, high=4.0, unit="cars", about="other traffic")
+
+
+def _street(rng: Generator, least: float, most: float) -> Stage:
+    return street(rng, before=BEHIND_M, after=AHEAD_M, kerb=float(rng.uniform(least, most)))
+
+
+def _plot(stage: Stage, p: Parameters, rng: Generator, heroes: list[Actor], *, at: float, time: float) -> Plot:
+    """Everybody, with traffic that is not near `at` m along the ego's path in `time` s."""
+    speed, num = p["ego_speed"], round(p["traffic"])
+    behind = int(rng.integers(num + 1))
+    cars = [
+        *followers(stage, rng, behind, speed),
+        *oncoming(stage, rng, num - behind, stage.speed_limit, at=at, time=time),
+    ]
+    return Plot(stage=stage, ego=Actor(path=stage.path, s=stage.start, speed=speed), others=[*heroes, *cars])
+
+
+def jaywalker(p: Parameters, rng: Generator) -> Plot:
+    stage = _street(rng, 0.6, 1.2)
+    side = -1.0 if rng.random() < 0.7 else 1.0
+    first = (stage.edge_right if side < 0 else stage.edge_left) + side * 0.5
+    acceleration = 2.5
+    time = p["wait"] + time_for(abs(first), p["speed"], acceleration) - p["lag"]
+    s = stage.start + p["ego_speed"] * time
+    path = across(stage, s, start=first, end=-side * 30.0)
+    phases = waits_then_goes(
+        "stands at the kerb",
+        "crosses",
+        distance=abs(first),
+        speed=p["speed"],
+        acceleration=acceleration,
+        lag=p["lag"],
+        at_most=p["wait"] + PATIENCE,
+    )
+    hero = Actor(path=path, s=0.0, size=WALKER, type=AgentType.PEDESTRIAN, phases=phases, meets=abs(first))
+    return _plot(stage, p, rng, [hero], at=s, time=time)
+
+
+def cyclist_from_occlusion(p: Parameters, rng: Generator) -> Plot:
+    stage = _street(rng, 2.3, 2.6)
+    first, acceleration = stage.edge_right - 1.2, 2.0
+    time = p["wait"] + time_for(-first, p["speed"], acceleration) - p["lag"]
+    s = stage.start + p["ego_speed"] * time
+    phases = waits_then_goes(
+        "is hidden",
+        "crosses",
+        distance=-first,
+        speed=p["speed"],
+        acceleration=acceleration,
+        lag=p["lag"],
+        at_most=p["wait"] + PATIENCE,
+    )
+    hero = Actor(
+        path=across(stage, s, start=first, end=30.0),
+        s=0.0,
+        size=BICYCLE,
+        type=AgentType.CYCLIST,
+        phases=phases,
+        meets=-first,
+    )
+    van_s = s - BICYCLE[1] / 2 - p["behind"] - VAN[0] / 2
+    van = Actor(path=stage.path, s=van_s, d=stage.edge_right + 0.15 + VAN[1] / 2, size=VAN)
+    cars = parked(stage, rng, clear=[(van_s - VAN[0] / 2, s + 4.0)])
+    return _plot(stage, p, rng, [hero, van, *cars], at=s, time=time)
+
+
+def cyclist_swerve(p: Parameters, rng: Generator) -> Plot:
+    stage = _street(rng, 2.7, 3.0)
+    ride = -stage.lane_width / 2 + 0.05
+    closing = p["ego_speed"] - p["speed"]
+    half_lengths = 0.5 * (4.8 + BICYCLE[0])
+    s = stage.start + half_lengths + closing * (p["ttc"] + p["wait"])
+    phases = (
+        Phase(name="rides at the edge", until=Trigger(kind="ttc", value=p["ttc"])),
+        Phase(
+            name="swerves",
+            offset=ride + p["swerve"],
+            duration=p["duration"],
+            until=Trigger(kind="time", value=p["duration"] + 1.5),
+        ),
+        Phase(name="returns", offset=ride, duration=2.0),
+    )
+    hero = Actor(path=stage.path, s=s, d=ride, speed=p["speed"], size=BICYCLE, type=AgentType.CYCLIST, phases=phases)
+    cars = parked(stage, rng, share=0.8)
+    at = s + p["speed"] * (p["wait"] + p["ttc"])
+    return _plot(stage, p, rng, [hero, *cars], at=at, time=p["wait"] + p["ttc"])
+
+
+VULNERABLE = (
+    LogicalScenario(
+        name="jaywalker",
+        story="A pedestrian crosses the street in the middle of a block, right in front of the ego.",
+        road="street",
+        write=jaywalker,
+        parameters={
+            "ego_speed": EGO_SPEED,
+            "speed": Range(low=1.2, high=2.6, unit="m/s", about="speed of the pedestrian", harder="high"),
+            "lag": LAG,
+            "wait": WAIT,
+            "traffic": TRAFFIC,
+        },
+    ),
+    LogicalScenario(
+        name="cyclist-from-occlusion",
+        story="A cyclist comes out from behind a parked van and crosses the ego's way.",
+        road="street",
+        write=cyclist_from_occlusion,
+        parameters={
+            "ego_speed": EGO_SPEED,
+            "speed": Range(low=2.5, high=5.0, unit="m/s", about="speed of the cyclist", harder="high"),
+            "behind": Range(low=0.4, high=2.0, unit="m", about="from the van to the cyclist", harder="low"),
+            "lag": LAG,
+            "wait": WAIT,
+            "traffic": TRAFFIC,
+        },
+    ),
+)
+
+VULNERABLE_HELD_OUT = (
+    LogicalScenario(
+        name="cyclist-swerve",
+        story="A cyclist on the right, along parked cars, swerves into the ego's lane.",
+        road="street",
+        held_out=True,
+        write=cyclist_swerve,
+        parameters={
+            "ego_speed": Range(low=9.0, high=15.0, unit="m/s", about="speed of the ego", harder="high"),
+            "speed": Range(low=3.0, high=6.0, unit="m/s", about="speed of the cyclist", harder="low"),
+            "ttc": Range(low=1.8, high=3.0, unit="s", about="until the ego is beside it, as it swerves", harder="low"),
+            "swerve": Range(low=1.0, high=2.2, unit="m", about="how far it comes over", harder="high"),
+            "duration": Range(low=0.8, high=1.5, unit="s", about="of the way out", harder="low"),
+            "wait": WAIT,
+            "traffic": TRAFFIC,
+        },
+    ),
+)

@@ -1,0 +1,106 @@
+"""Where logical scenarios in town are set: streets and intersections, as the ego finds them."""
+
+from __future__ import annotations
+
+from numpy.random import Generator
+
+from trafficgym_scenarios.roads.intersections import Control, IntersectionOptions, sample_four_way, sample_three_way
+from trafficgym_scenarios.roads.interval import Interval
+from trafficgym_scenarios.roads.road import Road
+from trafficgym_scenarios.roads.streets import Choice, StreetOptions, sample_street
+from trafficgym_scenarios.settings import stage_on, way_across
+from trafficgym_scenarios.stage import NUM_STEPS, Stage
+
+_STRAIGHT = Interval(1e6, 1e6, "m")
+_ARM = Interval(120.0, 140.0, "m")
+_GREEN_S = 0.1 * NUM_STEPS + 0.5
+
+
+def street(
+    rng: Generator,
+    *,
+    before: float,
+    after: float,
+    lanes: tuple[int, int] = (1, 1),
+    lane: int = 0,
+    kerb: float = 0.6,
+    limits: tuple[float, ...] | None = None,
+) -> Stage:
+    """A straight two-way street.
+
+    Args:
+        before: Road behind the ego [m].
+        after: Road ahead of it [m].
+        lanes: In each direction, least and most.
+        lane: Of the ego, 0 the rightmost.
+        kerb: Asphalt beyond the outer lanes [m], such as for parking.
+        limits: Speed limits, of which one is drawn [m/s].
+    """
+    length = before + after
+    shoulder = 0.6 if kerb < 4.0 else 1.4
+    parking: Choice = "always" if kerb - shoulder > 1.8 else "never"
+    shoulder = shoulder if parking == "always" else kerb
+    strip = max(kerb - shoulder, 1.8)
+    options = StreetOptions(
+        length=Interval(length, length, "m"),
+        radius=_STRAIGHT,
+        num_lanes=Interval(*lanes),
+        lane_width=Interval(3.3, 3.6, "m"),
+        shoulder=Interval(shoulder, shoulder, "m"),
+        parking=parking,
+        parking_width=Interval(strip, strip, "m"),
+        crosswalk="never",
+        **({} if limits is None else {"limits": limits}),
+    )
+    return stage_on(sample_street(rng, options), f"south->north:{lane}", before)
+
+
+def intersection(rng: Generator, *, control: Control, arms: int = 4) -> Road:
+    """An intersection of which the main street is straight, one or two lanes each way.
+
+    Green is long enough for a whole scenario, and no left turn has an arrow of its own.
+
+    Args:
+        control: Who has to wait.
+        arms: 3 or 4.
+    """
+    options = IntersectionOptions(
+        control=control,
+        arm_length=_ARM,
+        skew=Interval(0.0, 0.0, "deg"),
+        turn_lanes="never",
+        crosswalks="always" if control == "signal" else "any",
+        green=Interval(_GREEN_S + 0.5, _GREEN_S + 10.0, "s"),
+    )
+    return (sample_three_way if arms == 3 else sample_four_way)(rng, options)
+
+
+def before_meeting(road: Road, rng: Generator, *, ego: str, hero: str, before: float) -> Stage:
+    """A junction as the ego finds it before it meets the hero, whose way is ``ways["hero"]``; the ego has green.
+
+    Args:
+        ego: Route of the ego without its lane, ``west->east``; where there are several, one is drawn.
+        hero: Likewise.
+        before: m from the ego to where both meet.
+    """
+    own, other = (str(rng.choice(routes_from(road, name))) for name in (ego, hero))
+    way = way_across(road, own, other)
+    return stage_on(road, own, way.ego_meets - before, ways={"hero": way}, phase_s=_phase(road, own, rng))
+
+
+def routes_from(road: Road, ends: str) -> list[str]:
+    """Names of the routes between two ends, ``west->east``, one for each lane that they enter by."""
+    return [name for name in road.routes if name.startswith(f"{ends}:")]
+
+
+def _phase(road: Road, route: str, rng: Generator) -> float:
+    """A moment of the signals' cycle from which on the route has green for a whole scenario, s; 0 without signals."""
+    plan, stops = road.signal_plan, road.route(route).stops
+    if plan is None:
+        return 0.0
+    start = 0.0
+    for phase in plan.phases:
+        if stops[0].lane in phase.green:
+            return start + float(rng.uniform(0.0, phase.duration - _GREEN_S))
+        start += phase.duration + plan.yellow + plan.all_red
+    raise ValueError(f"route {route!r} of {road.kind!r} never has green")

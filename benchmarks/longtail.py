@@ -135,18 +135,8 @@ def _is_critical(done: Outcome) -> bool:
 
 
 def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    """Head and cells of the printed table."""
-    head = [
-        "family",
-        "scenes/s",
-        "avoidable",
-        "does nothing",
-        "in its lane",
-        "careful: hits",
-        "off road",
-        "near",
-        "misses",
-    ]
+    """Head and cells: shares in which the ego that does nothing, and then the careful one, fares badly."""
+    head = ["family", "made/s", "avoidable", "nothing", "in lane", "hits", "off road", "near", "misses"]
     cells = []
     for row in rows:
         shares = (
@@ -170,7 +160,7 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def main(args: Args) -> None:
-    console = Console()
+    console = Console(width=max(Console().width, 110))
     names = [find_family(name).name for name in args.families] or list(FAMILIES)
     units = [(name, args.num, args.seed, args.split) for name in names]
     total = len(units) * args.num
@@ -180,7 +170,8 @@ def main(args: Args) -> None:
     head, cells = table(rows)
     shown = Table(title=f"{args.num} scenarios of each family, split {args.split}, from seed {args.seed}")
     for name in head:
-        shown.add_column(name, justify="left" if name in ("family", "misses") else "right", no_wrap=name == "family")
+        is_text = name in ("family", "misses")
+        shown.add_column(name, justify="left" if is_text else "right", no_wrap=name == "family")
     for line in cells:
         shown.add_row(*line)
     console.print(shown)

@@ -14,6 +14,7 @@ from trafficgym_scenarios.stage import CAR, Actor, Stage, Way, traffic
 EGO_SPEED = Range(low=20.0, high=31.0, unit="m/s", about="speed of the ego", harder="high")
 TRAFFIC = Range(low=0.0, high=6.0, unit="cars", about="other traffic")
 GAP = Range(low=0.5, high=8.0, unit="m", about="from the ego's front to the hero's rear as it acts", harder="low")
+NEAR = Range(low=3.5, high=10.0, unit="m", about="from the ego's front to the hero's rear as it acts", harder="low")
 DURATION = Range(low=1.5, high=3.0, unit="s", about="of the hero's way across", harder="low")
 PUSH = 3.5
 """m/s^2, of a hero that closes a gap."""
@@ -151,11 +152,12 @@ def weave(p: Parameters, rng: Generator) -> Plot:
 
 
 def late_exit(p: Parameters, rng: Generator) -> Plot:
-    speed, num_across = p["ego_speed"], int(rng.integers(1, 3))
-    stage = off_ramp(rng, speed=speed, lead_s=p["commit"] + 2.0, num_lanes=int(rng.integers(1 + num_across, 5)))
+    num_left = round(p["lanes"])
+    num_lanes = int(rng.integers(1 + num_left, 5))
+    stage = off_ramp(rng, speed=p["ego_speed"], lead_s=p["commit"] + 2.0, num_lanes=num_lanes)
     assert stage.left is not None
-    home = num_across * stage.left
-    return _plot(stage, p, rng, _crosser(stage, p, home, 6.0), near=(stage.left, home))
+    home = num_left * stage.left
+    return _plot(stage, p, rng, _crosser(stage, p, home, 5.0), near=(stage.left, home))
 
 
 MERGING = (
@@ -211,9 +213,9 @@ MERGING = (
         write=weave,
         parameters={
             "ego_speed": EGO_SPEED,
-            "gap": GAP,
-            "slower": Range(low=5.0, high=11.0, unit="m/s", about="by which the hero slows down", harder="high"),
-            "duration": Range(low=2.0, high=4.0, unit="s", about="of the hero's way across"),
+            "gap": NEAR,
+            "slower": Range(low=7.0, high=12.0, unit="m/s", about="by which the hero slows down", harder="high"),
+            "duration": Range(low=2.5, high=4.0, unit="s", about="of the hero's way across"),
             "commit": Range(low=4.0, high=5.5, unit="s", about="from the hero's move to where the exit leaves"),
             "ramp_behind": Range(
                 low=12.0, high=30.0, unit="m", about="how far behind the ego the vehicle from the ramp is"
@@ -228,12 +230,13 @@ MERGING = (
         write=late_exit,
         parameters={
             "ego_speed": EGO_SPEED,
-            "gap": GAP,
-            "slower": Range(low=6.0, high=14.0, unit="m/s", about="by which the hero slows down", harder="high"),
-            "duration": Range(low=1.8, high=3.0, unit="s", about="of the hero's way across"),
+            "gap": NEAR,
+            "slower": Range(low=9.0, high=16.0, unit="m/s", about="by which the hero slows down", harder="high"),
+            "duration": Range(low=2.4, high=3.2, unit="s", about="of the hero's way across"),
             "commit": Range(
                 low=2.0, high=3.2, unit="s", about="from the hero's move to where the exit leaves", harder="low"
             ),
+            "lanes": Range(low=1.0, high=2.0, unit="lanes", about="by which the hero is left of the ego at first"),
             "traffic": TRAFFIC,
         },
     ),

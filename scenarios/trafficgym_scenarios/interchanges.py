@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +22,7 @@ from trafficgym_scenarios.roads.ramps import (
     sample_weaving,
 )
 from trafficgym_scenarios.roads.road import Road, Route
+from trafficgym_scenarios.scenario import Parameters, Setting
 from trafficgym_scenarios.settings import stage_on, way_across
 from trafficgym_scenarios.stage import Stage, Way
 
@@ -48,6 +50,19 @@ def s_highway(rng: Generator, *, speed: float, lead_s: float) -> Stage:
     route = f"main:{rng.integers(len(road.routes))}"
     start = road.route(route).path.length / 2 - _BEFORE_TURN * speed * lead_s
     return stage_on(road, route, start)
+
+
+def on_s_highway(lead_s: Callable[[Parameters], float], *, beside: bool = False) -> Setting:
+    """An `s_highway`.
+
+    Args:
+        lead_s: How long before the conflict the ego starts [s].
+        beside: Whether the story needs a lane beside the ego's.
+    """
+    return Setting(
+        generate=lambda p, rng: s_highway(rng, speed=p["ego_speed"], lead_s=lead_s(p)),
+        needs=("beside",) if beside else (),
+    )
 
 
 def on_ramp(rng: Generator, *, speed: float, lead_s: float) -> Stage:
@@ -120,6 +135,26 @@ def off_ramp(rng: Generator, *, speed: float, lead_s: float, num_lanes: int) -> 
         lead_s: How long before that place it starts [s].
         num_lanes: Of the highway.
     """
+    road = _exit_road(rng, num_lanes)
+    return _before(road, "main:0", _exit(road, "main:0", "main->exit:0"), "exit", speed * lead_s)
+
+
+def exit_lane(rng: Generator, *, speed: float, lead_s: float) -> tuple[Stage, Stage]:
+    """The same road, with the ego in the lane that leaves; and as seen from the rightmost lane that goes on.
+
+    Args:
+        speed: Of the ego [m/s].
+        lead_s: How long before the place where the exit leaves it starts [s].
+    """
+    road = _exit_road(rng, int(rng.integers(2, 4)))
+    gore = _exit(road, "main:0", "main->exit:0")
+    own = road.route("main->exit:0").path
+    meets = float(own.project(gore.path.xy(gore.meets))[0])
+    stage = stage_on(road, "main->exit:0", meets - speed * lead_s)
+    return stage, _before(road, "main:0", gore, "exit", speed * lead_s)
+
+
+def _exit_road(rng: Generator, num_lanes: int) -> Road:
     options = RampOptions(
         shape="straight",
         num_lanes=Interval(num_lanes, num_lanes),
@@ -129,8 +164,7 @@ def off_ramp(rng: Generator, *, speed: float, lead_s: float, num_lanes: int) -> 
         parallel=_PARALLEL,
         taper=Interval(60.0, 100.0, "m"),
     )
-    road = sample_off_ramp(rng, options)
-    return _before(road, "main:0", _exit(road, "main:0", "main->exit:0"), "exit", speed * lead_s)
+    return sample_off_ramp(rng, options)
 
 
 def weaving(rng: Generator, *, speed: float, lead_s: float) -> Stage:

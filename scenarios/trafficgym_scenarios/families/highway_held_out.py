@@ -9,7 +9,7 @@ from numpy.random import Generator
 
 from trafficgym.scene.scene import AgentType
 from trafficgym.scene.script import Phase, Trigger
-from trafficgym_scenarios.interchanges import merge, s_highway
+from trafficgym_scenarios.interchanges import exit_lane, merge, s_highway
 from trafficgym_scenarios.roads.path import Path
 from trafficgym_scenarios.scenario import LogicalScenario, Parameters, Plot, Range
 from trafficgym_scenarios.stage import CAR, DEBRIS, Actor, Stage, traffic
@@ -21,7 +21,9 @@ TRAFFIC = Range(low=0.0, high=8.0, unit="cars", about="other traffic")
 def _plot(stage: Stage, p: Parameters, rng: Generator, *others: Actor, clear: list[tuple[float, float, float]]) -> Plot:
     """Everybody, with traffic that leaves some stretches free."""
     cars = traffic(stage, rng, round(p["traffic"]), p["ego_speed"], clear=clear)
-    return Plot(stage=stage, ego=Actor(path=stage.path, s=stage.start, speed=p["ego_speed"]), others=[*others, *cars])
+    return Plot(
+        stage=stage, ego=Actor(path=stage.path, s=stage.start, speed=p["ego_speed"]), others=others, traffic=cars
+    )
 
 
 def _own_lane(stage: Stage) -> tuple[float, float, float]:
@@ -35,9 +37,8 @@ def _lane_beside(stage: Stage, rng: Generator) -> float:
     return beside[int(rng.integers(len(beside)))]
 
 
-def full_stop(p: Parameters, rng: Generator) -> Plot:
+def full_stop(p: Parameters, rng: Generator, stage: Stage) -> Plot:
     speed = p["ego_speed"]
-    stage = s_highway(rng, speed=speed, lead_s=p["wait"] + 2.0)
     slow = speed * p["share"]
     s = stage.start + CAR[0] + p["headway"] * speed + (speed - slow) * p["wait"]
     phases = (
@@ -48,9 +49,8 @@ def full_stop(p: Parameters, rng: Generator) -> Plot:
     return _plot(stage, p, rng, lead, clear=[_own_lane(stage)])
 
 
-def rear_end_approach(p: Parameters, rng: Generator) -> Plot:
+def rear_end_approach(p: Parameters, rng: Generator, stage: Stage) -> Plot:
     speed = p["ego_speed"]
-    stage = s_highway(rng, speed=speed, lead_s=p["ttc"])
     s = stage.start - CAR[0] - p["ttc"] * p["faster"]
     hero = Actor(path=stage.path, s=s, speed=speed + p["faster"], phases=(Phase(name="does not brake"),))
     free = _lane_beside(stage, rng)
@@ -71,9 +71,8 @@ def zipper_merge(p: Parameters, rng: Generator) -> Plot:
     return _plot(stage, p, rng, hero, clear=[_own_lane(stage)])
 
 
-def debris(p: Parameters, rng: Generator) -> Plot:
+def debris(p: Parameters, rng: Generator, stage: Stage) -> Plot:
     speed = p["ego_speed"]
-    stage = s_highway(rng, speed=speed, lead_s=p["wait"] + p["reveal"] + p["headway"])
     free = _lane_beside(stage, rng)
     s = stage.start + CAR[0] + p["headway"] * speed
     first = s + (p["wait"] + p["reveal"]) * speed
@@ -104,14 +103,17 @@ def debris(p: Parameters, rng: Generator) -> Plot:
 
 def wrong_way(p: Parameters, rng: Generator) -> Plot:
     speed = p["ego_speed"]
-    stage = s_highway(rng, speed=speed, lead_s=p["ttc"])
+    if rng.random() < 0.5:
+        stage, beside = exit_lane(rng, speed=speed, lead_s=p["ttc"])
+        clear = [(0.0, stage.start - 40.0, stage.path.length)]
+    else:
+        stage = beside = s_highway(rng, speed=speed, lead_s=p["ttc"])
+        clear = [(0.0, 0.0, stage.path.length), (_lane_beside(stage, rng), stage.start - 40.0, stage.path.length)]
     against = Path(stage.path.points[::-1])
-    ahead = CAR[0] + p["ttc"] * (speed + p["speed"])
-    s = against.length - stage.start - ahead
+    s = against.length - stage.start - CAR[0] - p["ttc"] * (speed + p["speed"])
     hero = Actor(path=against, s=s, d=-p["aside"], speed=p["speed"], phases=(Phase(name="comes against the traffic"),))
-    free = _lane_beside(stage, rng)
-    clear = [(0.0, 0.0, stage.path.length), (free, stage.start - 40.0, stage.path.length)]
-    return _plot(stage, p, rng, hero, clear=clear)
+    cars = traffic(beside, rng, round(p["traffic"]), speed, clear=clear)
+    return Plot(stage=stage, ego=Actor(path=stage.path, s=stage.start, speed=speed), others=[hero, *cars])
 
 
 HIGHWAY_HELD_OUT = (
@@ -119,6 +121,7 @@ HIGHWAY_HELD_OUT = (
         name="full-stop",
         story="As the ego comes close, the lead reacts by braking to a full stop.",
         road="S-shaped highway",
+        setting=on_s_highway(lambda p: p["wait"] + 2.0),
         write=full_stop,
         held_out=True,
         parameters={
@@ -134,6 +137,7 @@ HIGHWAY_HELD_OUT = (
         name="rear-end-approach",
         story="A vehicle comes from behind and does not brake for the ego, which has a free lane beside it.",
         road="S-shaped highway",
+        setting=on_s_highway(lambda p: p["ttc"], beside=True),
         write=rear_end_approach,
         held_out=True,
         parameters={
@@ -163,6 +167,7 @@ HIGHWAY_HELD_OUT = (
         name="debris",
         story="The lead swerves around something that lies in the lane.",
         road="S-shaped highway",
+        setting=on_s_highway(lambda p: p["wait"] + p["reveal"] + p["headway"], beside=True),
         write=debris,
         held_out=True,
         parameters={
@@ -177,8 +182,8 @@ HIGHWAY_HELD_OUT = (
     ),
     LogicalScenario(
         name="wrong-way",
-        story="A driver comes against the traffic, in the ego's lane.",
-        road="S-shaped highway",
+        story="A driver comes against the traffic, along the highway or up the exit, in the ego's lane.",
+        road="S-shaped highway, off-ramp",
         write=wrong_way,
         held_out=True,
         parameters={

@@ -66,6 +66,7 @@ bench: $(READY)  ## Speed on this machine; some need the recorded scenes of TRAF
 	$(BIN)/python benchmarks/convert.py --scenes "$(DATA)/womd_converted"
 	$(BIN)/python benchmarks/dynamics_error.py --scenes "$(DATA)/womd" "$(DATA)/womd_converted"
 	$(BIN)/python benchmarks/painter.py
+	$(BIN)/python benchmarks/wosac.py --scenes "$(DATA)/womd" "$(DATA)/womd_converted"
 
 clean:  ## Remove what the targets made, except .venv
 	rm -rf out runs site build dist .mypy_cache .pytest_cache .ruff_cache .benchmarks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
@@ -127,3 +128,45 @@ def deviations(ours: Features, official: dict[str, NDArray]) -> dict[str, float]
         apart[np.isnan(mine) & np.isnan(theirs)] = 0.0
         found[name] = float(np.nan_to_num(apart, nan=np.inf).max())
     return found
+
+
+def table_of_deviations() -> str:
+    """Every feature, likelihood and metric of all cases: the table of docs/realism.md."""
+    worst: dict[str, tuple[float, str, int, int]] = {}
+
+    def note(name: str, where: str, mine: NDArray, theirs: NDArray) -> None:
+        apart = np.abs(np.asarray(mine, np.float64) - theirs)
+        apart[np.isnan(apart)] = 0.0
+        before = worst.get(name, (-1.0, "", 0, 0))
+        number, total = before[2] + int((apart > 0).sum()), before[3] + apart.size
+        worst[name] = (*max(before[:2], (float(apart.max()), where)), number, total)
+
+    for id in SCENE_IDS:
+        with np.load(FOLDER / id / "log_features.npz") as official:
+            for name in Features.__dataclass_fields__:
+                if name != "displacement_error":
+                    theirs = official[OFFICIAL_NAME.get(name, name)]
+                    note(name, f"{id}, log", getattr(realism(id).log_features, name), theirs)
+    for case in CASES:
+        ours = realism(case.scene_id).features(case.rollouts, case.ids, frame="source")
+        for name in Features.__dataclass_fields__:
+            theirs = case.features[OFFICIAL_NAME.get(name, name)]
+            note(name, str(case), getattr(ours, name), theirs[: len(case.rollouts)])
+        for config in METRICS_OF:
+            official_values = case.metrics(config)
+            if official_values is None:
+                continue
+            found = realism(case.scene_id, config).score(case.all_rollouts, case.ids, frame="source").as_dict()
+            for name, value in official_values.items():
+                kind = "likelihoods" if name.endswith("_likelihood") else "rates" if name.endswith("_rate") else name
+                if name in found:
+                    note(kind, f"{case}, {config}", np.array([found[name]]), np.array([value]))
+    rows = [
+        f"| {name} | {apart:.1e} | {where if apart else ''} | {number:,} of {total:,} |"
+        for name, (apart, where, number, total) in worst.items()
+    ]
+    return "\n".join(["| what | worst | where | not bit-equal |", "|---|---|---|---|", *rows, ""])
+
+
+if __name__ == "__main__":  # python -m tests.metrics.wosac.golden
+    sys.stdout.write(table_of_deviations())

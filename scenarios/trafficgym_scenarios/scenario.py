@@ -70,9 +70,22 @@ class Plot:
     stage: Stage
     ego: Actor
     others: Sequence[Actor]
+    """Heroes, and whatever else the story needs."""
+    traffic: Sequence[Actor] = ()
+    """Who is only there to fill the road; a real scene has its own."""
 
 
-Write = Callable[[Parameters, Generator], Plot]
+Need = Literal["left", "right", "beside", "opposite", "parking"]
+"""A lane on the ego's left, right, or either, in its direction; an oncoming one; room to park at the right edge."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Setting:
+    """Where a story can be told: on stages that are generated, and on others that have what it needs."""
+
+    generate: Callable[[Parameters, Generator], Stage]
+    needs: tuple[Need, ...] = ()
+    """What a stage must have beside the ego's lane."""
 
 
 @names_nearest
@@ -89,10 +102,13 @@ class LogicalScenario:
     story: str
     """One sentence."""
     parameters: Mapping[str, Range]
-    write: Write
-    """Places everybody for given parameters; what else is random comes from the generator."""
+    write: Callable[..., Plot]
+    """``write(parameters, rng, stage)`` places everybody on a stage; what else is random comes from the generator.
+    Without a `setting` it is called without a stage."""
     road: str
     """Kind of road, for tables."""
+    setting: Setting | None = None
+    """None: the story can be told on its own generated roads only."""
     held_out: bool = False
     """Kept for evaluation: nothing is trained on it."""
     version: int = 1
@@ -177,6 +193,16 @@ class LogicalScenario:
         whole = {name: float(parameters.get(name, one.at(0.5))) for name, one in self.parameters.items()}
         return ConcreteScenario(family=self, parameters=whole, seed=seed)
 
+    def plot(self, parameters: Parameters, rng: Generator) -> Plot:
+        """Everybody in a concrete scenario on a generated road.
+
+        Raises:
+            DoesNotFit: they do not fit this road; draw again.
+        """
+        if self.setting is None:
+            return self.write(parameters, rng)
+        return self.write(parameters, rng, self.setting.generate(parameters, rng))
+
     def _check_name(self, name: str) -> None:
         if name not in self.parameters:
             raise ConfigError(f"{self.name} has no parameter {name!r}; {nearest_key(name, self.parameters)}")
@@ -205,9 +231,11 @@ class ConcreteScenario:
         """
         for attempt in range(TRIES):
             rng = np.random.default_rng([self.seed, zlib.crc32(self.id.encode()), attempt])
-            plot = self.family.write(self.parameters, rng)
+            plot = self.family.plot(self.parameters, rng)
             try:
-                return compose(self.id, plot.stage, plot.ego, plot.others, warm_up=self.family.warm_up)
+                return compose(
+                    self.id, plot.stage, plot.ego, [*plot.others, *plot.traffic], warm_up=self.family.warm_up
+                )
             except DoesNotFit as problem:
                 reason = problem
         raise ConfigError(f"{self.id}: {reason} in {TRIES} tries; parameters {dict(self.parameters)}")

@@ -8,6 +8,7 @@ from numpy.random import Generator
 from trafficgym_scenarios.roads.highways import HighwayOptions, sample_highway
 from trafficgym_scenarios.roads.interval import Interval
 from trafficgym_scenarios.roads.road import Road, Route
+from trafficgym_scenarios.scenario import Need, Parameters, Setting
 from trafficgym_scenarios.stage import CURRENT_STEP, NUM_STEPS, Stage, Way
 
 BEHIND_M = 140.0
@@ -80,6 +81,16 @@ def highway(
     road = sample_highway(rng, options)
     lane = int(rng.integers(1 if needs_right else 0, num - 1 if needs_left else num))
     return stage_on(road, f"main:{lane}", BEHIND_M)
+
+
+def on_highway(*, left: bool = False, right: bool = False) -> Setting:
+    """A straight `highway`, with a lane on the ego's left or right where the story needs one."""
+
+    def generate(p: Parameters, rng: Generator) -> Stage:
+        return highway(rng, speed=p["ego_speed"], needs_left=left, needs_right=right)
+
+    needs: dict[Need, bool] = {"left": left, "right": right}
+    return Setting(generate=generate, needs=tuple(name for name, needed in needs.items() if needed))
 
 
 def _beside(road: Road, own: Route, name: str | None, start: float) -> float | None:

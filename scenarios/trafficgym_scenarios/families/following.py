@@ -6,7 +6,7 @@ from numpy.random import Generator
 
 from trafficgym.scene.script import Phase, Trigger
 from trafficgym_scenarios.scenario import LogicalScenario, Parameters, Plot, Range
-from trafficgym_scenarios.settings import highway
+from trafficgym_scenarios.settings import on_highway
 from trafficgym_scenarios.stage import CAR, Actor, Stage, traffic
 
 EGO_SPEED = Range(low=20.0, high=33.0, unit="m/s", about="speed of the ego", harder="high")
@@ -28,11 +28,10 @@ def _plot(stage: Stage, p: Parameters, rng: Generator, *heroes: Actor, last: flo
     """Everybody, with traffic that keeps out of the ego's lane between it and `last` m along its path."""
     speed = p["ego_speed"]
     cars = traffic(stage, rng, round(p["traffic"]), speed, clear=[(0.0, stage.start - 30.0, last)])
-    return Plot(stage=stage, ego=_ego(stage, speed), others=[*heroes, *cars])
+    return Plot(stage=stage, ego=_ego(stage, speed), others=heroes, traffic=cars)
 
 
-def hard_brake(p: Parameters, rng: Generator) -> Plot:
-    stage = highway(rng, speed=p["ego_speed"])
+def hard_brake(p: Parameters, rng: Generator, stage: Stage) -> Plot:
     s = _ahead(stage, p["ego_speed"], p["headway"])
     phases = (
         Phase(name="leads", until=Trigger(kind="time", value=p["wait"])),
@@ -42,8 +41,7 @@ def hard_brake(p: Parameters, rng: Generator) -> Plot:
     return _plot(stage, p, rng, lead, last=s + 60.0)
 
 
-def brake_and_release(p: Parameters, rng: Generator) -> Plot:
-    stage = highway(rng, speed=p["ego_speed"])
+def brake_and_release(p: Parameters, rng: Generator, stage: Stage) -> Plot:
     s = _ahead(stage, p["ego_speed"], p["headway"])
     phases = (
         Phase(name="leads", until=Trigger(kind="time", value=p["wait"])),
@@ -59,23 +57,20 @@ def brake_and_release(p: Parameters, rng: Generator) -> Plot:
     return _plot(stage, p, rng, lead, last=s + 60.0)
 
 
-def slow_lead(p: Parameters, rng: Generator) -> Plot:
-    stage = highway(rng, speed=p["ego_speed"])
+def slow_lead(p: Parameters, rng: Generator, stage: Stage) -> Plot:
     closing = p["ego_speed"] * (1.0 - p["share"])
     s = stage.start + CAR[0] + p["ttc"] * closing
     lead = Actor(path=stage.path, s=s, speed=p["ego_speed"] * p["share"], phases=(Phase(name="crawls"),))
     return _plot(stage, p, rng, lead, last=s + 60.0)
 
 
-def stopped_lead(p: Parameters, rng: Generator) -> Plot:
-    stage = highway(rng, speed=p["ego_speed"])
+def stopped_lead(p: Parameters, rng: Generator, stage: Stage) -> Plot:
     s = stage.start + CAR[0] + p["ttc"] * p["ego_speed"]
     lead = Actor(path=stage.path, s=s, d=p["aside"], phases=(Phase(name="stands", speed=0.0),))
     return _plot(stage, p, rng, lead, last=s + 40.0)
 
 
-def stop_and_go(p: Parameters, rng: Generator) -> Plot:
-    stage = highway(rng, speed=p["ego_speed"])
+def stop_and_go(p: Parameters, rng: Generator, stage: Stage) -> Plot:
     gap = CAR[0] + p["headway"] * p["ego_speed"]
     waves = []
     for k in range(3):
@@ -94,11 +89,10 @@ def stop_and_go(p: Parameters, rng: Generator) -> Plot:
         Actor(path=stage.path, s=stage.start - gap * (k + 1), speed=p["ego_speed"])
         for k in range(round(p["followers"]))
     ]
-    return Plot(stage=stage, ego=_ego(stage, p["ego_speed"]), others=[lead, *behind])
+    return Plot(stage=stage, ego=_ego(stage, p["ego_speed"]), others=[lead], traffic=behind)
 
 
-def cut_out(p: Parameters, rng: Generator) -> Plot:
-    stage = highway(rng, speed=p["ego_speed"], needs_left=True)
+def cut_out(p: Parameters, rng: Generator, stage: Stage) -> Plot:
     assert stage.left is not None
     s = _ahead(stage, p["ego_speed"], p["headway"])
     stands = s + CAR[0] + p["reveal_ttc"] * p["ego_speed"] + p["wait"] * p["ego_speed"]
@@ -111,7 +105,7 @@ def cut_out(p: Parameters, rng: Generator) -> Plot:
     speed = p["ego_speed"]
     clear = [(0.0, stage.start - 30.0, stands + 40.0), (stage.left, s - 40.0, stands + 40.0)]
     cars = traffic(stage, rng, round(p["traffic"]), speed, clear=clear)
-    return Plot(stage=stage, ego=_ego(stage, speed), others=[lead, stopped, *cars])
+    return Plot(stage=stage, ego=_ego(stage, speed), others=[lead, stopped], traffic=cars)
 
 
 FOLLOWING = (
@@ -119,6 +113,7 @@ FOLLOWING = (
         name="hard-brake",
         story="The lead brakes hard, to a stop.",
         road="highway",
+        setting=on_highway(),
         write=hard_brake,
         parameters={
             "ego_speed": EGO_SPEED,
@@ -132,6 +127,7 @@ FOLLOWING = (
         name="brake-and-release",
         story="The lead brakes for a moment, for nothing that can be seen, and goes on.",
         road="highway",
+        setting=on_highway(),
         write=brake_and_release,
         parameters={
             "ego_speed": EGO_SPEED,
@@ -146,6 +142,7 @@ FOLLOWING = (
         name="slow-lead",
         story="The ego comes upon a lead that is far slower.",
         road="highway",
+        setting=on_highway(),
         write=slow_lead,
         parameters={
             "ego_speed": EGO_SPEED,
@@ -158,6 +155,7 @@ FOLLOWING = (
         name="stopped-lead",
         story="A vehicle stands in the ego's lane.",
         road="highway",
+        setting=on_highway(),
         write=stopped_lead,
         parameters={
             "ego_speed": Range(low=15.0, high=30.0, unit="m/s", about="speed of the ego", harder="high"),
@@ -170,6 +168,7 @@ FOLLOWING = (
         name="stop-and-go",
         story="A wave of stop and go comes down the lane.",
         road="highway",
+        setting=on_highway(),
         write=stop_and_go,
         parameters={
             "ego_speed": Range(low=12.0, high=22.0, unit="m/s", about="speed of the ego", harder="high"),
@@ -185,6 +184,7 @@ FOLLOWING = (
         name="cut-out",
         story="The lead changes lane and reveals a vehicle that stands.",
         road="highway",
+        setting=on_highway(left=True),
         write=cut_out,
         parameters={
             "ego_speed": Range(low=15.0, high=28.0, unit="m/s", about="speed of the ego", harder="high"),

@@ -9,7 +9,7 @@ from numpy.random import Generator
 
 from trafficgym.scene.scene import AgentType
 from trafficgym.scene.script import Phase, Trigger
-from trafficgym_scenarios.interchanges import exit_lane, merge, s_highway
+from trafficgym_scenarios.interchanges import exit_lane, merge, on_s_highway, s_highway
 from trafficgym_scenarios.roads.path import Path
 from trafficgym_scenarios.scenario import LogicalScenario, Parameters, Plot, Range
 from trafficgym_scenarios.stage import CAR, DEBRIS, Actor, Stage, traffic

@@ -6,7 +6,7 @@ from numpy.random import Generator
 
 from trafficgym.scene.script import Phase, Trigger
 from trafficgym_scenarios.scenario import LogicalScenario, Parameters, Plot, Range
-from trafficgym_scenarios.settings import highway
+from trafficgym_scenarios.settings import on_highway
 from trafficgym_scenarios.stage import CAR, Actor, Stage, traffic
 
 EGO_SPEED = Range(low=20.0, high=33.0, unit="m/s", about="speed of the ego", harder="high")
@@ -47,34 +47,29 @@ def _plot(stage: Stage, p: Parameters, rng: Generator, *heroes: Actor) -> Plot:
     lanes = {0.0, *(hero.d for hero in heroes)}
     clear = [(d, stage.start - 30.0, stage.start + 90.0) for d in lanes]
     cars = traffic(stage, rng, round(p["traffic"]), speed, clear=clear)
-    return Plot(stage=stage, ego=Actor(path=stage.path, s=stage.start, speed=speed), others=[*heroes, *cars])
+    return Plot(stage=stage, ego=Actor(path=stage.path, s=stage.start, speed=speed), others=heroes, traffic=cars)
 
 
-def cut_in(p: Parameters, rng: Generator) -> Plot:
-    stage = highway(rng, speed=p["ego_speed"], needs_left=True)
+def cut_in(p: Parameters, rng: Generator, stage: Stage) -> Plot:
     return _plot(stage, p, rng, _cutter(stage, p, 1))
 
 
-def cut_in_from_right(p: Parameters, rng: Generator) -> Plot:
-    stage = highway(rng, speed=p["ego_speed"], needs_right=True)
+def cut_in_from_right(p: Parameters, rng: Generator, stage: Stage) -> Plot:
     return _plot(stage, p, rng, _cutter(stage, p, -1))
 
 
-def double_cut_in(p: Parameters, rng: Generator) -> Plot:
-    stage = highway(rng, speed=p["ego_speed"], needs_left=True, needs_right=True)
+def double_cut_in(p: Parameters, rng: Generator, stage: Stage) -> Plot:
     first = _cutter(stage, p, 1, extra=CAR[0] + p["apart"])
     second = _cutter(stage, p, -1)
     return _plot(stage, p, rng, first, second)
 
 
-def cut_in_and_brake(p: Parameters, rng: Generator) -> Plot:
-    stage = highway(rng, speed=p["ego_speed"], needs_left=True)
+def cut_in_and_brake(p: Parameters, rng: Generator, stage: Stage) -> Plot:
     brakes = Phase(name="brakes", speed=0.0, deceleration=p["deceleration"])
     return _plot(stage, p, rng, _cutter(stage, p, 1, then=(brakes,)))
 
 
-def drift(p: Parameters, rng: Generator) -> Plot:
-    stage = highway(rng, speed=p["ego_speed"], needs_left=True)
+def drift(p: Parameters, rng: Generator, stage: Stage) -> Plot:
     ahead = p["ahead"]
     phases = (
         Phase(name="beside", until=Trigger(kind="time", value=p["wait"])),
@@ -84,8 +79,7 @@ def drift(p: Parameters, rng: Generator) -> Plot:
     return _plot(stage, p, rng, hero)
 
 
-def swerve(p: Parameters, rng: Generator) -> Plot:
-    stage = highway(rng, speed=p["ego_speed"], needs_right=True)
+def swerve(p: Parameters, rng: Generator, stage: Stage) -> Plot:
     home = _side(stage, -1)
     phases = (
         Phase(name="beside", gap=p["gap"], until=Trigger(kind="time", value=p["wait"])),
@@ -104,13 +98,12 @@ def swerve(p: Parameters, rng: Generator) -> Plot:
     return _plot(stage, p, rng, hero)
 
 
-def tailgater(p: Parameters, rng: Generator) -> Plot:
-    stage = highway(rng, speed=p["ego_speed"])
+def tailgater(p: Parameters, rng: Generator, stage: Stage) -> Plot:
     speed = p["ego_speed"]
     ahead = stage.start + CAR[0] + p["headway"] * speed
     brakes = (
         Phase(name="leads", until=Trigger(kind="time", value=p["wait"] + 1.0)),
-        Phase(name="brakes", speed=speed - p["slower"], deceleration=p["deceleration"]),
+        Phase(name="brakes", speed=max(speed - p["slower"], 0.0), deceleration=p["deceleration"]),
     )
     lead = Actor(path=stage.path, s=ahead, speed=speed, phases=brakes)
     behind = -p["behind"]
@@ -127,6 +120,7 @@ LANE_CHANGES = (
         name="cut-in",
         story="A vehicle on the left changes into the ego's lane right ahead of it and slows down.",
         road="highway",
+        setting=on_highway(left=True),
         write=cut_in,
         parameters={
             "ego_speed": EGO_SPEED,
@@ -141,6 +135,7 @@ LANE_CHANGES = (
         name="cut-in-from-right",
         story="A vehicle on the right changes into the ego's lane right ahead of it and slows down.",
         road="highway",
+        setting=on_highway(right=True),
         write=cut_in_from_right,
         parameters={
             "ego_speed": EGO_SPEED,
@@ -155,6 +150,7 @@ LANE_CHANGES = (
         name="double-cut-in",
         story="Two vehicles, from the left and from the right, change into the ego's lane one behind the other.",
         road="highway",
+        setting=on_highway(left=True, right=True),
         write=double_cut_in,
         parameters={
             "ego_speed": EGO_SPEED,
@@ -170,6 +166,7 @@ LANE_CHANGES = (
         name="cut-in-and-brake",
         story="A vehicle cuts in from the left and then brakes to a stop.",
         road="highway",
+        setting=on_highway(left=True),
         write=cut_in_and_brake,
         parameters={
             "ego_speed": EGO_SPEED,
@@ -185,6 +182,7 @@ LANE_CHANGES = (
         name="drift",
         story="A vehicle beside the ego drifts out of its lane into the ego's.",
         road="highway",
+        setting=on_highway(left=True),
         write=drift,
         parameters={
             "ego_speed": EGO_SPEED,
@@ -199,6 +197,7 @@ LANE_CHANGES = (
         name="swerve",
         story="A vehicle on the right swerves into the ego's lane, around something, and back.",
         road="highway",
+        setting=on_highway(right=True),
         write=swerve,
         parameters={
             "ego_speed": EGO_SPEED,
@@ -214,6 +213,7 @@ LANE_CHANGES = (
         name="tailgater",
         story="The lead brakes while a vehicle behind keeps far too close.",
         road="highway",
+        setting=on_highway(),
         write=tailgater,
         parameters={
             "ego_speed": EGO_SPEED,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from numpy.random import Generator
 
 from trafficgym.scene.scene import AgentType
@@ -15,7 +17,7 @@ from trafficgym_scenarios.families.encounter import (
     time_for,
     waits_then_goes,
 )
-from trafficgym_scenarios.scenario import LogicalScenario, Parameters, Plot, Range
+from trafficgym_scenarios.scenario import LogicalScenario, Need, Parameters, Plot, Range, Setting
 from trafficgym_scenarios.stage import BICYCLE, WALKER, Actor, Stage
 from trafficgym_scenarios.town import street
 
@@ -28,23 +30,36 @@ LAG = Range(low=-0.4, high=0.4, unit="s", about="when the hero is in the middle 
 TRAFFIC = Range(low=0.0, high=4.0, unit="cars", about="other traffic")
 
 
-def _street(rng: Generator, least: float, most: float) -> Stage:
-    return street(rng, before=BEHIND_M, after=AHEAD_M, kerb=float(rng.uniform(least, most)))
+def _on_street(least: float, most: float, *, needs: tuple[Need, ...] = ()) -> Setting:
+    """A street with so much asphalt beyond the outer lanes [m]."""
+    return Setting(
+        generate=lambda _, rng: street(rng, before=BEHIND_M, after=AHEAD_M, kerb=float(rng.uniform(least, most))),
+        needs=needs,
+    )
 
 
-def _plot(stage: Stage, p: Parameters, rng: Generator, heroes: list[Actor], *, at: float, time: float) -> Plot:
-    """Everybody, with traffic that is not near `at` m along the ego's path in `time` s."""
+def _plot(
+    stage: Stage,
+    p: Parameters,
+    rng: Generator,
+    heroes: list[Actor],
+    *,
+    at: float,
+    time: float,
+    scenery: Sequence[Actor] = (),
+) -> Plot:
+    """Everybody, with `scenery` and traffic that is not near `at` m along the ego's path in `time` s."""
     speed, num = p["ego_speed"], round(p["traffic"])
     behind = int(rng.integers(num + 1))
     cars = [
         *followers(stage, rng, behind, speed),
         *oncoming(stage, rng, num - behind, stage.speed_limit, at=at, time=time),
     ]
-    return Plot(stage=stage, ego=Actor(path=stage.path, s=stage.start, speed=speed), others=[*heroes, *cars])
+    ego = Actor(path=stage.path, s=stage.start, speed=speed)
+    return Plot(stage=stage, ego=ego, others=heroes, traffic=[*scenery, *cars])
 
 
-def jaywalker(p: Parameters, rng: Generator) -> Plot:
-    stage = _street(rng, 0.6, 1.2)
+def jaywalker(p: Parameters, rng: Generator, stage: Stage) -> Plot:
     side = -1.0 if rng.random() < 0.7 else 1.0
     first = (stage.edge_right if side < 0 else stage.edge_left) + side * 0.5
     acceleration = 2.5
@@ -64,8 +79,7 @@ def jaywalker(p: Parameters, rng: Generator) -> Plot:
     return _plot(stage, p, rng, [hero], at=s, time=time)
 
 
-def cyclist_from_occlusion(p: Parameters, rng: Generator) -> Plot:
-    stage = _street(rng, 2.3, 2.6)
+def cyclist_from_occlusion(p: Parameters, rng: Generator, stage: Stage) -> Plot:
     first, acceleration = stage.edge_right - 1.2, 2.0
     time = p["wait"] + time_for(-first, p["speed"], acceleration) - p["lag"]
     s = stage.start + p["ego_speed"] * time
@@ -89,11 +103,10 @@ def cyclist_from_occlusion(p: Parameters, rng: Generator) -> Plot:
     van_s = s - BICYCLE[1] / 2 - p["behind"] - VAN[0] / 2
     van = Actor(path=stage.path, s=van_s, d=stage.edge_right + 0.15 + VAN[1] / 2, size=VAN)
     cars = parked(stage, rng, clear=[(van_s - VAN[0] / 2, s + 4.0)])
-    return _plot(stage, p, rng, [hero, van, *cars], at=s, time=time)
+    return _plot(stage, p, rng, [hero, van], at=s, time=time, scenery=cars)
 
 
-def cyclist_swerve(p: Parameters, rng: Generator) -> Plot:
-    stage = _street(rng, 2.7, 3.0)
+def cyclist_swerve(p: Parameters, rng: Generator, stage: Stage) -> Plot:
     ride = -stage.lane_width / 2 + 0.05
     closing = p["ego_speed"] - p["speed"]
     half_lengths = 0.5 * (4.8 + BICYCLE[0])
@@ -111,7 +124,7 @@ def cyclist_swerve(p: Parameters, rng: Generator) -> Plot:
     hero = Actor(path=stage.path, s=s, d=ride, speed=p["speed"], size=BICYCLE, type=AgentType.CYCLIST, phases=phases)
     cars = parked(stage, rng, share=0.8)
     at = s + p["speed"] * (p["wait"] + p["ttc"])
-    return _plot(stage, p, rng, [hero, *cars], at=at, time=p["wait"] + p["ttc"])
+    return _plot(stage, p, rng, [hero], at=at, time=p["wait"] + p["ttc"], scenery=cars)
 
 
 VULNERABLE = (
@@ -119,6 +132,7 @@ VULNERABLE = (
         name="jaywalker",
         story="A pedestrian crosses the street in the middle of a block, right in front of the ego.",
         road="street",
+        setting=_on_street(0.6, 1.2),
         write=jaywalker,
         parameters={
             "ego_speed": EGO_SPEED,
@@ -132,6 +146,7 @@ VULNERABLE = (
         name="cyclist-from-occlusion",
         story="A cyclist comes out from behind a parked van and crosses the ego's way.",
         road="street",
+        setting=_on_street(2.3, 2.6, needs=("parking",)),
         write=cyclist_from_occlusion,
         parameters={
             "ego_speed": EGO_SPEED,
@@ -150,6 +165,7 @@ VULNERABLE_HELD_OUT = (
         story="A cyclist on the right, along parked cars, swerves into the ego's lane.",
         road="street",
         held_out=True,
+        setting=_on_street(2.7, 3.0),
         write=cyclist_swerve,
         parameters={
             "ego_speed": Range(low=9.0, high=15.0, unit="m/s", about="speed of the ego", harder="high"),

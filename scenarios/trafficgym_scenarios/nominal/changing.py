@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs
 """Lane changes by MOBIL (Kesting, Treiber and Helbing, Transportation Research Record 1999, 2007)."""
 
 from __future__ import annotations
@@ -33,19 +34,18 @@ EVERY = 10  # steps between two thoughts about changing
 SLOWEST = 6.0  # m/s, below it nobody changes lane
 COOL = 5.0  # s from one change to the next
 STOP_ROOM = 60.0  # m before a stop line without changes
-MEETING_ROOM = 30.0  # m before and after a crossing without changes
 LANE = (2.4, 4.6)  # m between this lane and the next
 _VEHICLE = 1
 
 
 @njit(cache=True, error_model="numpy")
-def change_lanes(agents, traits, net, tick):
+def change_lanes(agents, traits, net, tick, driven):
     """Begin the lane changes that pay and are safe; one driver after the other, each a second apart."""
     points, start, left, right, stops, stop_start = net[:6]
     for i in range(len(agents)):
         own = agents[i]
         own[COOLDOWN] = max(own[COOLDOWN] - DT, 0.0)
-        if own[PRESENT] == 0 or traits[i, KIND] != _VEHICLE or (tick + 3 * i) % EVERY != 0:
+        if not driven[i] or own[PRESENT] == 0 or traits[i, KIND] != _VEHICLE or (tick + 3 * i) % EVERY != 0:
             continue
         if own[PROGRESS] < 1.0 or own[COOLDOWN] > 0.0 or own[SPEED] < SLOWEST:
             continue

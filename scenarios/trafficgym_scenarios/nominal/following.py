@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs
 """Along the route: who is ahead, and how hard to accelerate."""
 
 from __future__ import annotations

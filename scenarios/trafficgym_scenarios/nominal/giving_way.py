@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs
 """Where routes meet: who goes first, and what that asks of the others; signals, stop signs and crosswalks."""
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from trafficgym_scenarios.nominal.columns import (
     MEETING,
     OUT_A,
     OUT_B,
+    POLITENESS,
     PRESENT,
     PROGRESS,
     ROUTE,
@@ -44,6 +46,7 @@ STANDING = 0.3  # m/s
 LOOK_S, LOOK_M = 7.0, 30.0  # how far ahead meeting places matter
 ZIPPER_S = 4.0
 PATIENCE = 3.0  # s of standing still until one goes before another who stands
+RUDE = 0.15  # politeness below which nobody stops for pedestrians that wait
 SOFT = -3.0  # m/s^2, for who is let in
 _PEDESTRIAN = 2
 _STOP, _ARROW_STOP, _CAUTION, _ARROW_CAUTION = 4, 1, 5, 2
@@ -100,7 +103,7 @@ def _view(agent, traits, into, hold, meeting):
     bumper, speed = front(agent, traits), agent[SPEED]
     distance = into - bumper
     if traits[KIND] == _PEDESTRIAN:
-        return distance, agent[WALKING] != 0, agent[WALKING] == 0
+        return distance, agent[WALKING] != 0, agent[BLOCK] < FAR
     blocked = agent[BLOCK] < into + 1.0
     if meeting == ZIPPER:
         return distance, distance < 0, blocked
@@ -189,7 +192,17 @@ def _first(i, j, agents, traits, points_i, points_j, zone, hold_j, before):
         if before != 0 and lead * before > -20.0:
             return before
         return 1 if lead >= 0 else -1
+    return _by_right(own, mine, di, its, it, dj, points_i, points_j, zone, before)
+
+
+@njit(cache=True, error_model="numpy")
+def _by_right(own, mine, di, its, it, dj, points_i, points_j, zone, before):
+    """The same where nobody is committed: right of way, who comes first, and gaps that are long enough."""
     right = zone[FIRST]
+    if right < 0 and it[KIND] == _PEDESTRIAN and mine[POLITENESS] < RUDE:
+        return 1
+    if right > 0 and mine[KIND] == _PEDESTRIAN and it[POLITENESS] < RUDE:
+        return -1
     if right == 0:
         ti = _time_to(di, own[SPEED], 1.5, own[SPEED] + 3.0) - 2.0 * own[WAIT]
         tj = _time_to(dj, its[SPEED], 1.5, its[SPEED] + 3.0) - 2.0 * its[WAIT]
@@ -252,22 +265,26 @@ def stop_gap(distance, traits):
 
 
 @njit(cache=True, error_model="numpy")
-def set_out(agents, traits, net, walks, first_walk):
-    """Let waiting pedestrians begin to cross: at a signal that lets them, or when whoever comes can stop.
+def wait_at_kerb(own, mine, walk):
+    """Keep `BLOCK` of a pedestrian: `FAR` for who crosses or wants to, 0 for who does not, or may not.
 
     Args:
-        walks: For each pedestrian way: 1 if its signal lets pedestrians go, 0 if not, -1 where there is no signal.
-        first_walk: Number of the first pedestrian way.
+        walk: 1 if its signal lets pedestrians go, 0 if not, -1 where there is no signal.
     """
+    wants = own[WALKING] != 0 or (own[PROGRESS] < 1.0 and walk != 0 and own[WAIT] >= mine[GAP_MARGIN])
+    own[BLOCK] = FAR if wants else 0.0
+
+
+@njit(cache=True, error_model="numpy")
+def set_out(agents, traits, net):
+    """Let pedestrians that want to cross begin, when whoever comes can stop."""
     start, zones, zone_start = net[1], net[6], net[7]
     num = len(start) - 1
     for i in range(len(agents)):
         own, mine = agents[i], traits[i]
-        if own[PRESENT] == 0 or mine[KIND] != _PEDESTRIAN or own[WALKING] != 0 or own[PROGRESS] >= 1.0:
+        if own[PRESENT] == 0 or mine[KIND] != _PEDESTRIAN or own[WALKING] != 0 or own[BLOCK] < FAR:
             continue
         a = int(own[ROUTE])
-        if walks[a - first_walk] == 0 or own[WAIT] < mine[GAP_MARGIN]:
-            continue
         clear = True
         for j in range(len(agents)):
             if agents[j, PRESENT] == 0 or traits[j, KIND] == _PEDESTRIAN:
@@ -292,5 +309,7 @@ def _lets_walk(own, mine, its, it, zones, zone_start, num, a, b, z):
     arrival = _time_to(zone[IN_B] - bumper, speed, 1.5, speed + 4.0)
     if arrival > (zone[OUT_A] - own[S]) / mine[TOP_SPEED] + 1.5:
         return True
+    if speed < STANDING:
+        return bumper < hold + 0.5
     room = hold - bumper - 0.8 * speed
-    return room > 0.5 and speed * speed < 2.0 * 1.8 * room
+    return room > 0.2 and speed * speed < 2.0 * 1.8 * room

@@ -7,10 +7,10 @@ from typing import Any
 
 from numpy.random import Generator
 
-from trafficgym_scenarios.roads import ROADS, IntersectionOptions, Interval, Road, StreetOptions
+from trafficgym_scenarios.roads import ROADS, IntersectionOptions, Interval, Road, RoundaboutOptions, StreetOptions
 
 FASTEST_STREET = 16.0  # m/s, on urban roads
-SPREAD = 180.0  # m of a street on which traffic begins
+SPREAD = 350.0  # m of a street on which traffic begins
 
 
 def draw_road(kind: str, duration: float, rng: Generator) -> Road:
@@ -27,8 +27,13 @@ def _intersection(way: float) -> IntersectionOptions:
     return IntersectionOptions(arm_length=Interval(max(way, 120.0), max(way, 120.0) + 40.0, "m"))
 
 
+def _roundabout(way: float) -> RoundaboutOptions:
+    return RoundaboutOptions(arm_length=Interval(max(way, 120.0), max(way, 120.0) + 40.0, "m"))
+
+
 OPTIONS: dict[str, Callable[[float], Any]] = {
     "street": _street,
     "three_way": _intersection,
     "four_way": _intersection,
+    "roundabout": _roundabout,
 }

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs
 """The drivers' law: one step of everybody.
 
 Lengthwise each driver is an intelligent driver model with traits of its own, that reacts late and not quite
@@ -51,6 +52,7 @@ from trafficgym_scenarios.nominal.giving_way import (
     obey_lines,
     set_out,
     stop_gap,
+    wait_at_kerb,
     yield_to_others,
 )
 
@@ -75,7 +77,7 @@ def step(agents, traits, net, order, tick, noise, shown, walks, first_walk, driv
         tick: Number of the step, for when drivers think about changing lane.
         noise: float64 ``[N, NUM_NOISE]``, standard normal.
         shown: `SignalState` of each signal, int8 ``[S]``.
-        walks: For each pedestrian way whether one may set out, int8; see `giving_way.set_out`.
+        walks: Signal of each pedestrian way, int8; see `giving_way.wait_at_kerb`.
         first_walk: Number of the first pedestrian way.
         driven: bool ``[N]``; the others stay as they are.
     """
@@ -85,12 +87,14 @@ def step(agents, traits, net, order, tick, noise, shown, walks, first_walk, driv
     gap_to_line = np.full(num, FAR)
     for i in range(num):
         route = int(agents[i, ROUTE])
-        if agents[i, PRESENT] != 0 and traits[i, KIND] != _PEDESTRIAN:
+        if traits[i, KIND] == _PEDESTRIAN:
+            wait_at_kerb(agents[i], traits[i], walks[route - first_walk])
+        elif agents[i, PRESENT] != 0:
             own_stops = stops[stop_start[route] : stop_start[route + 1]]
             gap_to_line[i] = obey_lines(i, agents, traits, own_stops, shown)
-    change_lanes(agents, traits, net, tick)
+    change_lanes(agents, traits, net, tick, driven)
     decide_order(agents, traits, net, order)
-    set_out(agents, traits, net, walks, first_walk)
+    set_out(agents, traits, net)
     for i in range(num):
         own, mine, route = agents[i], traits[i], int(agents[i, ROUTE])
         if own[PRESENT] == 0:

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs
 """A road as the drivers' law sees it: tables of routes, stop lines and of the places where routes meet."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs
 """Where road users begin: on a route, at a speed at which they can stop for what is ahead."""
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ from trafficgym_scenarios.roads import Road
 Array = NDArray[np.float64]
 
 TRIES = 6  # for each road user
+WIDER, WIDEST = 15.0, 600.0  # m: how the area grows in which road users begin
 PLACES = 16  # tried on each route
 FREEWAY = 20.0  # m/s, limit from which a road is one
 SLOW = 18.0  # m/s, limit up to which cyclists ride
@@ -82,7 +84,9 @@ def place(road: Road, net: Network, config: NominalConfig, duration: float, rng:
         elif k < walkers + cyclists:
             placing.vehicle(slow, cyclist=True)
         else:
-            placing.vehicle(list(range(len(routes))), truck=rng.random() < trucks)
+            truck = rng.random() < trucks
+            while not placing.vehicle(list(range(len(routes))), truck=truck) and placing.radius < WIDEST:
+                placing.radius += WIDER
     order = rng.permutation(placing.count)
     return Placed(agents[order], traits[order])
 
@@ -101,11 +105,11 @@ class _Placing:
         s = self.rng.uniform(0.2, 0.95) * self._last(route)
         self.focus = np.array(pose_at(self._way(route), s, 0.0)[:2])
         self.radius = 20.0
-        while self.radius < 400.0:
+        while self.radius < WIDEST:
             near = sum(self._length_near(r) for r in self._distinct())
             if near >= lane_length:
                 break
-            self.radius += 15.0
+            self.radius += WIDER
 
     def _distinct(self) -> list[int]:
         """Routes that begin on different lanes."""
@@ -126,8 +130,8 @@ class _Placing:
         remaining = np.cumsum((SPACING / speed)[::-1])[::-1]
         return float(max((remaining > 1.1 * self.duration).sum() * SPACING - 5.0, 12.0))
 
-    def vehicle(self, among: list[int], *, truck: bool = False, cyclist: bool = False) -> None:
-        """Place one more vehicle or cyclist, if there is room."""
+    def vehicle(self, among: list[int], *, truck: bool = False, cyclist: bool = False) -> bool:
+        """Place one more vehicle or cyclist, if there is room; whether there was."""
         rng = self.rng
         for _ in range(TRIES):
             route = int(among[rng.integers(len(among))])
@@ -149,8 +153,9 @@ class _Placing:
             agents = self.agents[: self.count + 1]
             if _settle(agents, self.traits, self.net.tables, at, keenness, self.focus, self.radius):
                 self.count += 1
-                return
+                return True
             row[PRESENT] = 0.0
+        return False
 
     def walker(self) -> None:
         """Place one more pedestrian at a crosswalk, if there is room."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import overload
+from dataclasses import replace
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trafficgym.errors import ConfigError, SceneError
-from trafficgym.scene.scene import AgentType, Scene, Signals, Tracks
+from trafficgym.scene.scene import AgentType, RoadMap, Scene, Signals, Tracks
 from trafficgym_scenarios.nominal import columns as c
 from trafficgym_scenarios.nominal.config import CURRENT_STEP, NominalConfig
 from trafficgym_scenarios.nominal.grounds import draw_road
@@ -20,6 +22,7 @@ from trafficgym_scenarios.roads import Road
 VERSION = 1
 TRIES = 40
 NUM_TO_PREDICT = 8
+_CONFIGS: dict[str, NominalConfig] = {}  # by digest, those of which scenes were made
 MOST_OTHERS = 4  # of those to predict that are not vehicles, if there are as many
 
 
@@ -43,6 +46,7 @@ def scene_of(seed: int, config: NominalConfig) -> tuple[Scene, Run]:
     rng = np.random.default_rng(seed)
     rejections: dict[str, int] = {}
     # One kind for all tries, so that the mixture of kinds does not depend on how easy they are.
+    _CONFIGS[config.digest] = config
     kind = config.kinds[rng.integers(len(config.kinds))]
     duration = (WARM_UP + config.num_steps) * c.DT
     for _ in range(TRIES):
@@ -60,6 +64,45 @@ def scene_of(seed: int, config: NominalConfig) -> tuple[Scene, Run]:
             rejections[name] = rejections.get(name, 0) + 1
     counts = ", ".join(f"{name} {count}" for name, count in rejections.items())
     raise SceneError(f"nominal seed {seed} on {kind!r}: {TRIES} draws rejected ({counts}); ask for fewer road users")
+
+
+def run_of(scene: Scene, config: NominalConfig | None = None) -> Run:
+    """The run that a nominal scene was made from, made again from the scene's id.
+
+    Args:
+        scene: By `nominal_scene`, or read back from a store.
+        config: The one that it was made with; needed only if it is neither the default nor was used in this process.
+
+    Raises:
+        SceneError: the scene is none of these, was changed, or comes from another version.
+        ConfigError: another configuration is needed.
+    """
+    parts = re.fullmatch(r"nominal-(\d+)-([0-9a-f]{8})-(\d+)", scene.id)
+    if parts is None:
+        raise SceneError(f"scene {scene.id!r} was not made by nominal_scene, so nobody knows its drivers")
+    version, digest, seed = int(parts[1]), parts[2], int(parts[3])
+    if version != VERSION:
+        raise SceneError(
+            f"scene {scene.id!r} is of version {version} of nominal traffic, this is {VERSION}; make it again"
+        )
+    candidates = [config] if config is not None else [NominalConfig(), *_CONFIGS.values()]
+    found = next((known for known in candidates if known.digest == digest), None)
+    if found is None:
+        raise ConfigError(
+            f"scene {scene.id!r} was made with another NominalConfig, of digest {digest}; give that as `config`"
+        )
+    again, run = scene_of(seed, found)
+    for name in ("x", "y", "yaw"):
+        if not _equals(getattr(scene.tracks, name), getattr(again.tracks, name)):
+            raise SceneError(
+                f"scene {scene.id!r}: its tracks ({name}) are not those that its id stands for; it was changed, or "
+                "made with other versions of trafficgym or NumPy: make it again"
+            )
+    return run
+
+
+def _equals(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    return one.shape == other.shape and bool(np.allclose(one, other, rtol=0.0, atol=1e-3))
 
 
 class NominalScenes(Sequence[Scene]):
@@ -91,7 +134,7 @@ class NominalScenes(Sequence[Scene]):
         return nominal_scene(self.seed + index % self.num, self.config)
 
 
-def shift_of(run: Run, sdc: int) -> NDArray[np.float64]:
+def shift_of(run: Run, sdc: int | None) -> NDArray[np.float64]:
     """What is subtracted from the road's coordinates, ``[2]`` m: where the SDC is at the current step."""
     return run.states[1 + CURRENT_STEP, sdc, [c.X, c.Y]]
 
@@ -124,9 +167,7 @@ def _scene(name: str, run: Run, sdc: int) -> Scene:
     )
 
 
-def _shifted_map(road: Road, shift: NDArray[np.float64]):  # type: ignore[no-untyped-def]
-    from dataclasses import replace
-
+def _shifted_map(road: Road, shift: NDArray[np.float64]) -> RoadMap:
     xyz = road.map.xyz.copy()
     xyz[:, :2] = road.map.xyz[:, :2].astype(np.float64) - shift
     return replace(road.map, xyz=xyz)
@@ -165,6 +206,9 @@ def _tracks(run: Run, sdc: int, shift: NDArray[np.float64]) -> Tracks:
         "width": np.repeat(drivers.width[:, None], steps, axis=1),
         "height": np.repeat(drivers.height[:, None], steps, axis=1),
     }
+    motion: dict[str, Any] = {
+        name: np.ascontiguousarray(np.where(there, of, 0.0), np.float32) for name, of in values.items()
+    }
     kinds = drivers.kind.astype(np.int8)
     return Tracks(
         id=np.arange(1, count + 1),
@@ -174,9 +218,7 @@ def _tracks(run: Run, sdc: int, shift: NDArray[np.float64]) -> Tracks:
         to_predict=_to_predict(xy[1 + CURRENT_STEP], kinds, there.all(1), sdc),
         of_interest=np.zeros(count, bool),
         difficulty=np.zeros(count, np.int8),
-        **{
-            name: np.ascontiguousarray(np.where(there, value, 0.0).astype(np.float32)) for name, value in values.items()
-        },
+        **motion,
     )
 
 

@@ -113,7 +113,7 @@ def wrong_way(p: Parameters, rng: Generator) -> Plot:
     s = against.length - stage.start - CAR[0] - p["ttc"] * (speed + p["speed"])
     hero = Actor(path=against, s=s, d=-p["aside"], speed=p["speed"], phases=(Phase(name="comes against the traffic"),))
     cars = traffic(beside, rng, round(p["traffic"]), speed, clear=clear)
-    return Plot(stage=stage, ego=Actor(path=stage.path, s=stage.start, speed=speed), others=[hero, *cars])
+    return Plot(stage=stage, ego=Actor(path=stage.path, s=stage.start, speed=speed), others=[hero], traffic=cars)
 
 
 HIGHWAY_HELD_OUT = (

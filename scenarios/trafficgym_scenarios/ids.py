@@ -25,12 +25,17 @@ FAMILY_NAMES = (
     "late-exit",
     "jaywalker",
     "cyclist-from-occlusion",
+    "left-across-path",
+    "red-light-runner",
+    "stop-sign-runner",
+    "roundabout-intruder",
     "full-stop",
     "rear-end-approach",
     "zipper-merge",
     "debris",
     "wrong-way",
     "cyclist-swerve",
+    "turn-into-path",
 )
 """The keys of `families.FAMILIES`, in its order."""
 

@@ -1,4 +1,4 @@
-"""Where logical scenarios in town are set: streets and intersections, as the ego finds them."""
+"""Where logical scenarios in town are set: streets, intersections and roundabouts, as the ego finds them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from numpy.random import Generator
 from trafficgym_scenarios.roads.intersections import Control, IntersectionOptions, sample_four_way, sample_three_way
 from trafficgym_scenarios.roads.interval import Interval
 from trafficgym_scenarios.roads.road import Road
-from trafficgym_scenarios.roads.streets import Choice, StreetOptions, sample_street
+from trafficgym_scenarios.roads.roundabout import RoundaboutOptions, sample_roundabout
+from trafficgym_scenarios.roads.streets import StreetOptions, sample_street
 from trafficgym_scenarios.settings import stage_on, way_across
 from trafficgym_scenarios.stage import NUM_STEPS, Stage
 
@@ -24,7 +25,7 @@ def street(
     lanes: tuple[int, int] = (1, 1),
     lane: int = 0,
     kerb: float = 0.6,
-    limits: tuple[float, ...] | None = None,
+    limits: tuple[float, ...] = StreetOptions().limits,
 ) -> Stage:
     """A straight two-way street.
 
@@ -37,20 +38,19 @@ def street(
         limits: Speed limits, of which one is drawn [m/s].
     """
     length = before + after
-    shoulder = 0.6 if kerb < 4.0 else 1.4
-    parking: Choice = "always" if kerb - shoulder > 1.8 else "never"
-    shoulder = shoulder if parking == "always" else kerb
-    strip = max(kerb - shoulder, 1.8)
+    has_strip = kerb > 2.3
+    strip = min(kerb - 0.5, 4.0) if has_strip else 2.0
+    shoulder = kerb - strip if has_strip else kerb
     options = StreetOptions(
         length=Interval(length, length, "m"),
         radius=_STRAIGHT,
         num_lanes=Interval(*lanes),
         lane_width=Interval(3.3, 3.6, "m"),
         shoulder=Interval(shoulder, shoulder, "m"),
-        parking=parking,
+        parking="always" if has_strip else "never",
         parking_width=Interval(strip, strip, "m"),
         crosswalk="never",
-        **({} if limits is None else {"limits": limits}),
+        limits=limits,
     )
     return stage_on(sample_street(rng, options), f"south->north:{lane}", before)
 
@@ -75,22 +75,27 @@ def intersection(rng: Generator, *, control: Control, arms: int = 4) -> Road:
     return (sample_three_way if arms == 3 else sample_four_way)(rng, options)
 
 
+def roundabout(rng: Generator) -> Road:
+    """A roundabout of four arms."""
+    return sample_roundabout(rng, RoundaboutOptions(num_arms=Interval(4, 4), arm_length=_ARM))
+
+
 def before_meeting(road: Road, rng: Generator, *, ego: str, hero: str, before: float) -> Stage:
     """A junction as the ego finds it before it meets the hero, whose way is ``ways["hero"]``; the ego has green.
 
     Args:
-        ego: Route of the ego without its lane, ``west->east``; where there are several, one is drawn.
+        ego: Route of the ego, with or without its lane: of several, ``west->east:0`` and so on, one is drawn.
         hero: Likewise.
         before: m from the ego to where both meet.
     """
-    own, other = (str(rng.choice(routes_from(road, name))) for name in (ego, hero))
+    own, other = (name if ":" in name else str(rng.choice(routes_from(road, name))) for name in (ego, hero))
     way = way_across(road, own, other)
     return stage_on(road, own, way.ego_meets - before, ways={"hero": way}, phase_s=_phase(road, own, rng))
 
 
 def routes_from(road: Road, ends: str) -> list[str]:
     """Names of the routes between two ends, ``west->east``, one for each lane that they enter by."""
-    return [name for name in road.routes if name.startswith(f"{ends}:")]
+    return [name for name in road.routes if name.partition(":")[0] == ends]
 
 
 def _phase(road: Road, route: str, rng: Generator) -> float:

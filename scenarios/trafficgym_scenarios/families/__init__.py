@@ -10,6 +10,7 @@ from types import MappingProxyType
 from trafficgym.errors import ConfigError, nearest_key
 from trafficgym_scenarios.families.following import FOLLOWING
 from trafficgym_scenarios.families.highway_held_out import HIGHWAY_HELD_OUT
+from trafficgym_scenarios.families.intersections import INTERSECTIONS, INTERSECTIONS_HELD_OUT
 from trafficgym_scenarios.families.lane_changes import LANE_CHANGES
 from trafficgym_scenarios.families.merging import MERGING
 from trafficgym_scenarios.families.vulnerable import VULNERABLE, VULNERABLE_HELD_OUT
@@ -18,7 +19,16 @@ from trafficgym_scenarios.scenario import FORMAT, ConcreteScenario, LogicalScena
 FAMILIES: Mapping[str, LogicalScenario] = MappingProxyType(
     {
         family.name: family
-        for family in (*FOLLOWING, *LANE_CHANGES, *MERGING, *VULNERABLE, *HIGHWAY_HELD_OUT, *VULNERABLE_HELD_OUT)
+        for family in (
+            *FOLLOWING,
+            *LANE_CHANGES,
+            *MERGING,
+            *VULNERABLE,
+            *INTERSECTIONS,
+            *HIGHWAY_HELD_OUT,
+            *VULNERABLE_HELD_OUT,
+            *INTERSECTIONS_HELD_OUT,
+        )
     }
 )
 """25 to train on and 11 that are held out."""

@@ -61,10 +61,15 @@ class RoadBuilder:
         self._asphalt: list[shapely.Polygon] = []
 
     def lane(self, points: ArrayLike, style: LaneStyle, *, interpolating: bool = False, rank: int = 0) -> int:
-        """Add a lane along a centre line ``[n, 2]`` m; returns its feature."""
+        """Add a lane along a centre line ``[n, 2]`` m; returns its feature. Its asphalt is to be paved as well."""
         xy = np.asarray(points, np.float64)
         self._lanes.append(_Lane(points=xy, style=style, interpolating=interpolating, rank=rank))
         return len(self._lanes) - 1
+
+    def pave_lane(self, points: ArrayLike, style: LaneStyle, *, enters: bool = False, leaves: bool = False) -> None:
+        """Asphalt for a lane and its shoulders, and beyond its ends where it enters or leaves the road."""
+        width, aprons = style.width + 2 * style.shoulder, (APRON if enters else 0.0, APRON if leaves else 0.0)
+        self.pave(strip(np.asarray(points, np.float64), width, before=aprons[0], after=aprons[1]))
 
     def link(self, lane: int, *following: int) -> None:
         """`lane` leads into each of the `following`."""
@@ -114,7 +119,7 @@ class RoadBuilder:
         self._crosswalks[name] = Crosswalk(name=name, start=ends[0], end=ends[1], width=width)
 
     def pave(self, area: shapely.Polygon) -> None:
-        """Asphalt beyond that of the lanes and their shoulders."""
+        """Lay asphalt here."""
         self._asphalt.append(area)
 
     def points(self, lane: int) -> Array:
@@ -130,7 +135,7 @@ class RoadBuilder:
         Raises:
             ConfigError: its lanes do not hang together.
         """
-        area = drivable_area([self._strip(i) for i in range(len(self._lanes))] + self._asphalt, rounding)
+        area = drivable_area(self._asphalt, rounding)
         features = [(int(lane.style.type), lane.points) for lane in self._lanes]
         features += [(int(kind), xy) for kind, xy in self._lines]
         for k, ring in enumerate(rings(area)):
@@ -153,13 +158,6 @@ class RoadBuilder:
             rank=_padded([lane.rank for lane in self._lanes], num, np.int8),
             crosswalks=self._crosswalks,
             signal_plan=self.signal_plan,
-        )
-
-    def _strip(self, i: int) -> shapely.Polygon:
-        lane = self._lanes[i]
-        width = lane.style.width + 2 * lane.style.shoulder
-        return strip(
-            lane.points, width, before=APRON if lane.enters else 0.0, after=APRON if lane.leaves is not None else 0.0
         )
 
     def _map(self, features: list[tuple[int, Array]]) -> RoadMap:

@@ -183,6 +183,8 @@ def _through(builder: RoadBuilder, start: LaidArm, laid: Sequence[LaidArm]) -> I
             from_pocket, pairs = False, list(zip(start.inbound, other.outbound, strict=True))
         for before, after in pairs:
             lane = _connect(builder, start.arm, before, other.arm, after)
+            if turn == "right":
+                builder.pave_lane(builder.points(lane), start.arm.style)
             yield _Connector(lane=lane, start=start.arm.name, turn=turn, from_pocket=from_pocket)
 
 

@@ -125,6 +125,8 @@ def _lay_ring(builder: RoadBuilder, ring: _Ring, laid: Sequence[LaidArm]) -> Non
     """Pieces of the ring from node to node, exits and entries in turn, and the lanes that lead to and from them."""
     middles = np.array([one.arm.angle for one in laid])
     nodes = np.stack([middles - ring.aside, middles + ring.aside], axis=1).ravel()  # exit, entry, exit, ...
+    for k in (0, 1):
+        builder.pave_lane(_arc(ring.radius, k * np.pi, (k + 1) * np.pi), ring.style)
     pieces = [
         builder.lane(_arc(ring.radius, a, b), ring.style, interpolating=True, rank=1)
         for a, b in pairwise([*nodes, nodes[0] + 2 * np.pi])
@@ -144,6 +146,8 @@ def _lay_ring(builder: RoadBuilder, ring: _Ring, laid: Sequence[LaidArm]) -> Non
             interpolating=True,
             rank=1,
         )
+        for lane in (entry, leaving):
+            builder.pave_lane(builder.points(lane), one.arm.style)
         builder.link(before, across, leaving)
         builder.link(across, onward)
         builder.link(one.inbound[0], entry)

@@ -89,6 +89,9 @@ def lay(builder: RoadBuilder, course: Path, strands: Sequence[Strand], lines: Li
     sections = _Sections(builder, course, strands, lines or Lines())
     for start, end in pairwise(_cut(sorted(knots))):
         sections.add(start, end)
+    for strand, lanes in zip(strands, sections.laid, strict=True):
+        xy = np.concatenate([builder.points(lane) for lane in lanes])
+        builder.pave_lane(xy, strand.style, enters=strand.enters is not None, leaves=strand.leaves is not None)
     for name in {strand.enters: None for strand in strands if strand.enters is not None}:
         entering = [i for i, strand in enumerate(strands) if strand.enters == name]
         entering.sort(key=lambda i: strands[i].knots[0][1])

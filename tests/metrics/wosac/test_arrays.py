@@ -130,6 +130,12 @@ def test_wrong_shapes(realism: Realism, shape: tuple[int, ...], got: str, method
         getattr(realism, method)(np.zeros(shape))
 
 
+def test_what_is_no_number(realism: Realism, rollouts: NDArray) -> None:
+    for dtype in (complex, object, str):
+        with pytest.raises(ConfigError, match="'made': rollouts must be real numbers, got"):
+            realism.score(rollouts.astype(dtype))
+
+
 def test_a_number_that_is_not_finite(realism: Realism, rollouts: NDArray) -> None:
     for value in (np.nan, np.inf):
         broken = rollouts.copy()
@@ -226,6 +232,8 @@ def test_a_config_of_ones_own(scene: Scene, rollouts: NDArray) -> None:
     score = Realism(scene, config).score(rollouts)
     assert score.metametric == pytest.approx(0.25 * score.likelihoods["collision_indication"])
     assert score.config == "collisions" and np.isnan(score.buckets["kinematic"])
+    assert score.as_dict()["kinematic_metrics"] is None
+    json.dumps(score.as_dict(), allow_nan=False)
 
 
 def test_scenario_generation() -> None:
@@ -279,7 +287,8 @@ def test_means_leave_out_what_is_missing(scene: Scene, realism: Realism, rollout
     for name in ("offroad_indication", "linear_speed"):
         there = [one.likelihoods[name] for one in scores if name in one.likelihoods]
         assert mean.likelihoods[name] == pytest.approx(np.mean(there))
-    assert set(mean.rates) == {"collision", "traffic_light_violation"}
+    off_road = [one.rates["offroad"] for one in scores[:2]]
+    assert mean.rates["offroad"] == pytest.approx(np.mean(off_road)) and "offroad" not in scores[2].rates
     assert mean.oracle is not None and mean.oracle.num_scenes == 3
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -34,11 +34,6 @@ class Features:
     offroad_indication: Bool | None  # at this step
     traffic_light_violation: Bool  # at this step
     displacement_error: Float  # (R, E) m, 3-D, mean over all logged steps, history included
-
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """Names of the features that the map does not allow."""
-        return tuple(f.name for f in fields(self) if getattr(self, f.name) is None)
 
 
 class _Motion(NamedTuple):

@@ -61,9 +61,10 @@ class Log:
                 "unmark it, or repair the source"
             )
         if not len(evaluated):
+            lacks = f"no object at step {now}" if config.evaluate_all else "no SDC and no tracks to predict"
             raise SceneError(
-                f"scene {scene.id!r} has no SDC and no tracks to predict, so that WOSAC has nothing to evaluate; mark "
-                "some tracks as to_predict"
+                f"scene {scene.id!r} has {lacks}, so that WOSAC has nothing to evaluate; mark some tracks "
+                f"that are valid at step {now} as to_predict"
             )
         evaluated = evaluated[np.argsort(tracks.id[evaluated], kind="stable")]
         track = np.concatenate([evaluated, np.setdiff1d(simulated, evaluated)]).astype(np.int32)

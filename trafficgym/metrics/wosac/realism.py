@@ -26,8 +26,12 @@ Bool = NDArray[np.bool_]
 Counts = dict[str, NDArray[np.int64]]
 Frame = Literal["scene", "source"]
 
-RATES = {"collision": "collision_indication", "offroad": "offroad_indication"}
-RATES |= {"traffic_light_violation": "traffic_light_violation"}
+RATES = {
+    "collision": "collision_indication",
+    "offroad": "offroad_indication",
+    "traffic_light_violation": "traffic_light_violation",
+}
+"""Flags of which the share of objects is reported, by the names of the official rates."""
 
 
 class Realism:
@@ -230,6 +234,8 @@ class Realism:
                 f"scene {self.scene.id!r}: rollouts must be (rollouts, objects, steps, 4) = "
                 f"(R, {', '.join(map(str, shape))}), got {rollouts.shape}"
             )
+        if rollouts.dtype.kind not in "fiu":
+            raise ConfigError(f"scene {self.scene.id!r}: rollouts must be real numbers, got {rollouts.dtype}")
         if frame not in ("scene", "source"):
             raise ConfigError(f"frame is {frame!r}; it is 'scene' or 'source'")
         chosen = rollouts.take(row, axis=1)

@@ -50,14 +50,14 @@ class Score:
     """What the replayed log scores with as many rollouts."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields by the names of the official protos, and after them what those lack."""
+        """The fields by the names of the official protos, and after them what those lack; None where a value is NaN."""
         return {
-            "metametric": self.metametric,
+            "metametric": _plain(self.metametric),
             **{f"{name}_likelihood": value for name, value in self.likelihoods.items()},
             **{f"simulated_{name}_rate": value for name, value in self.rates.items()},
             "average_displacement_error": self.ade,
             "min_average_displacement_error": self.min_ade,
-            **{BUCKET_NAMES[name]: value for name, value in self.buckets.items()},
+            **{BUCKET_NAMES[name]: _plain(value) for name, value in self.buckets.items()},
             "config": self.config,
             "num_scenes": self.num_scenes,
             "num_rollouts": self.num_rollouts,
@@ -99,10 +99,13 @@ class SceneScore(Score):
             "scenario_id": self.scene_id,
             **super().as_dict(),
             "agents": {
-                str(id): {name: None if math.isnan(value[k]) else float(value[k]) for name, value in agents.items()}
-                for k, id in enumerate(self.ids)
+                str(id): {name: _plain(value[k]) for name, value in agents.items()} for k, id in enumerate(self.ids)
             },
         }
+
+
+def _plain(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
 
 
 def metametric(config: WosacConfig, likelihoods: Mapping[str, Any]) -> Any:

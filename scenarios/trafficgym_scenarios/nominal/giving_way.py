@@ -44,10 +44,12 @@ HARD = 4.5  # m/s^2: who would need more to stop goes on
 YELLOW = 3.0  # m/s^2: who would need more to stop passes at yellow
 STANDING = 0.3  # m/s
 LOOK_S, LOOK_M = 7.0, 30.0  # how far ahead meeting places matter
-ZIPPER_S = 4.0
+ZIPPER_S = 6.0
 PATIENCE = 3.0  # s of standing still until one goes before another who stands
 RUDE = 0.15  # politeness below which nobody stops for pedestrians that wait
 SOFT = -3.0  # m/s^2, for who is let in
+HARD_LET_IN = -5.0  # m/s^2, the same at the last moment
+EASE = 0.12  # m of the gap that may still be missing for each m to where lanes merge
 _PEDESTRIAN = 2
 _STOP, _ARROW_STOP, _CAUTION, _ARROW_CAUTION = 4, 1, 5, 2
 
@@ -187,9 +189,9 @@ def _first(i, j, agents, traits, points_i, points_j, zone, hold_j, before):
     if stands_i and stands_j and max(own[WAIT], its[WAIT]) > PATIENCE:
         return 1 if own[WAIT] >= its[WAIT] else -1
     if meeting == ZIPPER:
-        # The nearer one, with a head start for the through lane; both keep to it.
-        lead = dj - di + 15.0 * zone[FIRST]
-        if before != 0 and lead * before > -20.0:
+        # Whoever comes first, with a head start for the through lane; both keep to it.
+        lead = dj / max(its[SPEED], 3.0) - di / max(own[SPEED], 3.0) + 0.2 * zone[FIRST]
+        if before != 0 and lead * before > -1.0:
             return before
         return 1 if lead >= 0 else -1
     return _by_right(own, mine, di, its, it, dj, points_i, points_j, zone, before)
@@ -241,7 +243,10 @@ def yield_to_others(i, agents, traits, net, order, desired):
             if zone[MEETING] != CROSSING:
                 behind = gap + its_rear - zone[IN_B]  # to its tail, had it driven on the own route
                 if zone[MEETING] == ZIPPER:
-                    least = min(least, max(idm(speed, max(behind, 0.5), its[SPEED], desired, mine), SOFT))
+                    room = max(behind + EASE * max(gap, 0.0), 0.5)
+                    least = min(
+                        least, max(idm(speed, room, its[SPEED], desired, mine), SOFT if gap > 10.0 else HARD_LET_IN)
+                    )
                     continue
                 if behind > 0.5 and front(its, it) > zone[IN_B]:
                     least = min(least, idm(speed, behind, its[SPEED], desired, mine))

@@ -104,6 +104,19 @@ class Actor:
         point = None if self.meets is None else tuple(self.path.xy(self.meets).tolist())
         return HeroScript(path=self.path.xy(at), phases=self.phases, meeting_point=point, warm_up=warm_up)
 
+    def motion(self, time: Array) -> Array:
+        """x, y [m], yaw [rad], speed, vx, vy [m/s] at constant speed along the path, ``[T, 6]``.
+
+        Args:
+            time: s from now, ``[T]``.
+        """
+        s = self.s + self.speed * time
+        xy, yaw = self.path.xy(s, self.d), self.path.yaw(s)
+        velocity = self.speed * np.stack([np.cos(yaw), np.sin(yaw)], 1)
+        facing = yaw + np.pi if self.faces_back else yaw
+        along = -self.speed if self.faces_back else self.speed
+        return np.column_stack([xy, facing, np.full(len(time), along), velocity])
+
 
 def compose(
     scene_id: str,
@@ -123,12 +136,12 @@ def compose(
     """
     actors = [ego, *others]
     time: Array = (np.arange(num_steps, dtype=np.float64) - CURRENT_STEP) * DT
-    motion = np.stack([_motion(actor, time) for actor in actors])  # (A, T, 6)
+    motion = np.stack([actor.motion(time) for actor in actors])  # (A, T, 6)
     sizes = np.array([actor.size for actor in actors])
     _check_apart(motion[:, CURRENT_STEP], sizes)
     scripts = {k: actor.script(warm_up) for k, actor in enumerate(actors) if actor.phases}
     if scripts:
-        _play(scripts, motion, sizes)
+        play(scripts, motion, sizes)
     tracks = _tracks(actors, motion, sizes, list(scripts))
     return Scene(
         id=scene_id,
@@ -143,18 +156,16 @@ def compose(
     )
 
 
-def _motion(actor: Actor, time: Array) -> Array:
-    """x, y, yaw, speed, vx, vy at constant speed along the path, ``[T, 6]``."""
-    s = actor.s + actor.speed * time
-    xy, yaw = actor.path.xy(s, actor.d), actor.path.yaw(s)
-    velocity = actor.speed * np.stack([np.cos(yaw), np.sin(yaw)], 1)
-    facing = yaw + np.pi if actor.faces_back else yaw
-    along = -actor.speed if actor.faces_back else actor.speed
-    return np.column_stack([xy, facing, np.full(len(time), along), velocity])
+def play(scripts: Mapping[int, HeroScript], motion: Array, sizes: Array, *, current_step: int = CURRENT_STEP) -> None:
+    """Let the heroes play against an ego that goes on as it does.
 
-
-def _play(scripts: Mapping[int, HeroScript], motion: Array, sizes: Array) -> None:
-    """Let the heroes play against an ego that goes on as it does; their rows of `motion` are written."""
+    Args:
+        scripts: By row.
+        motion: `Actor.motion` of the ego, in row 0, and of all others, ``[A, T, 6]``; from `current_step` on the rows
+            of heroes are written.
+        sizes: Length, width, height [m], ``[A, 3]``.
+        current_step: Now.
+    """
     state = State(1, len(motion))
     table, before = state.table, state.table.copy()
     table[0, :, [LENGTH, WIDTH]] = sizes[:, :2].T
@@ -165,13 +176,13 @@ def _play(scripts: Mapping[int, HeroScript], motion: Array, sizes: Array) -> Non
             table[0, rows, column] = values
         table[0, rows, COS], table[0, rows, SIN], table[0, rows, PRESENT] = np.cos(yaw), np.sin(yaw), 1
 
-    put(list(range(len(motion))), CURRENT_STEP)
+    put(list(range(len(motion))), current_step)
     tables = HeroTables.zeros(1, len(scripts))
     for h, (track, script) in enumerate(scripts.items()):
         for part, row in zip(tables, lay_out(script, table[0, track], track, 0), strict=True):
             part[0, h] = row
     lane, running, heroes = np.zeros((1, len(motion), 4), np.float32), np.ones(1, bool), list(scripts)
-    for step in range(CURRENT_STEP + 1, motion.shape[1]):
+    for step in range(current_step + 1, motion.shape[1]):
         before[:] = table
         move_heroes(table, before, running, tuple(tables), lane)
         motion[heroes, step] = table[0][heroes][:, [X, Y, YAW, SPEED, VX, VY]]
@@ -179,19 +190,30 @@ def _play(scripts: Mapping[int, HeroScript], motion: Array, sizes: Array) -> Non
 
 
 def _check_apart(now: Array, sizes: Array, margin: float = 0.3) -> None:
-    """Raise DoesNotFit where two boxes are nearer than `margin` metres along both axes of one of them."""
     i, j = np.triu_indices(len(now), 1)
-    apart = np.zeros(len(i), bool)
-    for a, b in ((i, j), (j, i)):
-        cos, sin = np.cos(now[a, 2]), np.sin(now[a, 2])
-        dx, dy = now[b, 0] - now[a, 0], now[b, 1] - now[a, 1]
-        turn = now[b, 2] - now[a, 2]
-        c, s = np.abs(np.cos(turn)), np.abs(np.sin(turn))
-        long = (sizes[a, 0] + sizes[b, 0] * c + sizes[b, 1] * s) / 2 + margin
-        wide = (sizes[a, 1] + sizes[b, 0] * s + sizes[b, 1] * c) / 2 + margin
-        apart |= (np.abs(dx * cos + dy * sin) > long) | (np.abs(dy * cos - dx * sin) > wide)
-    if not apart.all():
+    if not are_apart(now[i, :3], sizes[i], now[j, :3], sizes[j], margin).all():
         raise DoesNotFit("two road users overlap at the start")
+
+
+def are_apart(pose: Array, size: Array, other: Array, its_size: Array, margin: float = 0.0) -> NDArray[np.bool_]:
+    """Whether boxes are further than `margin` metres from others along an axis of one of them.
+
+    Args:
+        pose: x, y [m], yaw [rad], ``[..., 3]``.
+        size: Length, width [m], ``[..., 2]`` or more.
+        other: and `its_size`, likewise; all are broadcast.
+        margin: m.
+    """
+    apart = np.zeros(np.broadcast_shapes(pose.shape[:-1], other.shape[:-1]), bool)
+    for (a, its), (b, another) in (((pose, size), (other, its_size)), ((other, its_size), (pose, size))):
+        cos, sin = np.cos(a[..., 2]), np.sin(a[..., 2])
+        dx, dy = b[..., 0] - a[..., 0], b[..., 1] - a[..., 1]
+        turn = b[..., 2] - a[..., 2]
+        c, s = np.abs(np.cos(turn)), np.abs(np.sin(turn))
+        long = (its[..., 0] + another[..., 0] * c + another[..., 1] * s) / 2 + margin
+        wide = (its[..., 1] + another[..., 0] * s + another[..., 1] * c) / 2 + margin
+        apart |= (np.abs(dx * cos + dy * sin) > long) | (np.abs(dy * cos - dx * sin) > wide)
+    return apart
 
 
 def _tracks(actors: Sequence[Actor], motion: Array, sizes: Array, heroes: Sequence[int]) -> Tracks:

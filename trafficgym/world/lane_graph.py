@@ -30,19 +30,21 @@ class LaneGraph:
 
     Attributes:
         xy: Points of all lanes, about 1 m apart, float32 ``[Q, 2]`` m.
+        z: Height of each, float32 ``[Q]`` m.
         heading: Direction of the lane at each point, float32 ``[Q]`` rad.
         lane_of: The lane of each point, int32 ``[Q]``; lanes count from 0 in the order of the map features.
         offsets: Lane i owns the points ``offsets[i]:offsets[i + 1]``, int32 ``[L + 1]``.
         limit: Speed limit of each lane, float32 ``[L]`` m/s, 0 unknown.
+        is_bike: Whether each is a bike lane, bool ``[L]``.
         successors: Lanes that each lane leads into, the straightest first.
     """
 
     def __init__(self, road: RoadMap) -> None:
         features = np.flatnonzero(road.is_lane & (np.diff(road.offsets) > 1))
         self.limit: Float = road.speed_limit[features]
-        self._is_bike = road.type[features] == RoadType.LANE_BIKE
+        self.is_bike = road.type[features] == RoadType.LANE_BIKE
         xyz, self.heading, self.offsets = _sample_lanes(road.xyz, road.offsets[features], road.offsets[features + 1])
-        self.xy, self._z = np.ascontiguousarray(xyz[:, :2]), np.ascontiguousarray(xyz[:, 2])
+        self.xy, self.z = np.ascontiguousarray(xyz[:, :2]), np.ascontiguousarray(xyz[:, 2])
         self.lane_of: Int = np.repeat(np.arange(len(features), dtype=np.int32), np.diff(self.offsets))
         self.successors = self._link(road, features)
 
@@ -73,9 +75,9 @@ class LaneGraph:
             yaw: Direction of the agent, rad.
             bikes: Whether bike lanes count.
         """
-        point, cost = _fit(self.xy, self._z, self.heading, self.offsets, x, y, z, yaw)
+        point, cost = _fit(self.xy, self.z, self.heading, self.offsets, x, y, z, yaw)
         if not bikes:
-            cost = np.where(self._is_bike, np.inf, cost)
+            cost = np.where(self.is_bike, np.inf, cost)
         order = np.argsort(cost, kind="stable")[:MAX_STARTS]
         return [int(p) for p in point[order[cost[order] < cost[order[:1]] + OVERLAP_M]]]
 

@@ -238,13 +238,14 @@ class RoadBuilder:
         )
 
     def _beside(self, route: Route, near: list[list[int]], users: Mapping[int, Sequence[Route]]) -> str | None:
-        """The route that is next to `route` for longest; of several, the one to the same end of the road."""
-        shared: dict[str, float] = {}
+        """The first route that is next to `route`; of several, the one that stays for longest, to the same end."""
+        first = next((set(lanes) for lanes in near if lanes), set())
+        shared = {other.name: 0.0 for lane in first for other in users[lane]}
         goal = self._lanes[route.lanes[-1]].leaves
         for start, end, lanes in zip(route.cuts, route.cuts[1:], near, strict=False):
-            for other in (other for lane in lanes for other in users[lane]):
-                bonus = 0.5 if self._lanes[other.lanes[-1]].leaves == goal else 0.0
-                shared[other.name] = shared.get(other.name, bonus) + end - start
+            for other in (other for lane in lanes for other in users[lane] if other.name in shared):
+                same_end = self._lanes[other.lanes[-1]].leaves == goal
+                shared[other.name] += (end - start) * (1.001 if same_end else 1.0)
         return max(shared, key=lambda name: shared[name]) if shared else None
 
 

@@ -44,7 +44,7 @@ class Route:
     lanes: tuple[int, ...]  # features, in driving order
     cuts: tuple[float, ...]  # m along the path: where each lane begins, and where the last one ends
     path: Path
-    left: str | None = None  # route beside it in the same direction, for at least a part of it
+    left: str | None = None  # the first route to come beside it in the same direction; see `Road.side_by_side`
     right: str | None = None
     opposite: str | None = None  # nearest route against it on its left, where there is no median
     limits: tuple[float, ...]  # m/s, one for each lane

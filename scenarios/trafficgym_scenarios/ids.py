@@ -29,6 +29,7 @@ FAMILY_NAMES = (
     "red-light-runner",
     "stop-sign-runner",
     "roundabout-intruder",
+    "oncoming-overtake",
     "full-stop",
     "rear-end-approach",
     "zipper-merge",
@@ -36,6 +37,10 @@ FAMILY_NAMES = (
     "wrong-way",
     "cyclist-swerve",
     "turn-into-path",
+    "reversing-car",
+    "door-opener",
+    "u-turn",
+    "pull-out",
 )
 """The keys of `families.FAMILIES`, in its order."""
 

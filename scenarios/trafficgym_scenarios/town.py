@@ -9,9 +9,12 @@ from trafficgym_scenarios.roads.interval import Interval
 from trafficgym_scenarios.roads.road import Road
 from trafficgym_scenarios.roads.roundabout import RoundaboutOptions, sample_roundabout
 from trafficgym_scenarios.roads.streets import StreetOptions, sample_street
+from trafficgym_scenarios.scenario import Need, Setting
 from trafficgym_scenarios.settings import stage_on, way_across
 from trafficgym_scenarios.stage import NUM_STEPS, Stage
 
+BEHIND_M, AHEAD_M = 70.0, 185.0
+"""Street behind the ego and ahead of it."""
 _STRAIGHT = Interval(1e6, 1e6, "m")
 _ARM = Interval(120.0, 140.0, "m")
 _GREEN_S = 0.1 * NUM_STEPS + 0.5
@@ -53,6 +56,14 @@ def street(
         limits=limits,
     )
     return stage_on(sample_street(rng, options), f"south->north:{lane}", before)
+
+
+def on_street(least: float, most: float, *, needs: tuple[Need, ...] = ()) -> Setting:
+    """A street with one lane each way, and so much asphalt beyond them [m]."""
+    return Setting(
+        generate=lambda _, rng: street(rng, before=BEHIND_M, after=AHEAD_M, kerb=float(rng.uniform(least, most))),
+        needs=needs,
+    )
 
 
 def intersection(rng: Generator, *, control: Control, arms: int = 4) -> Road:

@@ -13,6 +13,7 @@ from trafficgym_scenarios.families.highway_held_out import HIGHWAY_HELD_OUT
 from trafficgym_scenarios.families.intersections import INTERSECTIONS, INTERSECTIONS_HELD_OUT
 from trafficgym_scenarios.families.lane_changes import LANE_CHANGES
 from trafficgym_scenarios.families.merging import MERGING
+from trafficgym_scenarios.families.streets import STREETS, STREETS_HELD_OUT
 from trafficgym_scenarios.families.vulnerable import VULNERABLE, VULNERABLE_HELD_OUT
 from trafficgym_scenarios.scenario import FORMAT, ConcreteScenario, LogicalScenario
 
@@ -25,9 +26,11 @@ FAMILIES: Mapping[str, LogicalScenario] = MappingProxyType(
             *MERGING,
             *VULNERABLE,
             *INTERSECTIONS,
+            *STREETS,
             *HIGHWAY_HELD_OUT,
             *VULNERABLE_HELD_OUT,
             *INTERSECTIONS_HELD_OUT,
+            *STREETS_HELD_OUT,
         )
     }
 )

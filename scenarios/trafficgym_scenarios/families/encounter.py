@@ -9,7 +9,12 @@ from numpy.random import Generator
 
 from trafficgym.scene.script import Phase, Trigger
 from trafficgym_scenarios.roads.path import Path
+from trafficgym_scenarios.scenario import Parameters, Plot, Range
 from trafficgym_scenarios.stage import CAR, Actor, Stage
+
+STREET_SPEED = Range(low=8.0, high=15.0, unit="m/s", about="speed of the ego", harder="high")
+STREET_TRAFFIC = Range(low=0.0, high=4.0, unit="cars", about="other traffic")
+WAIT = Range(low=1.0, high=2.5, unit="s", about="when the hero acts")
 
 PATIENCE = 3.0
 """s that a hero waits for an ego that is late."""
@@ -34,7 +39,7 @@ def waits_then_goes(
     acceleration: float,
     lag: float,
     at_most: float,
-    reverses: bool = False,
+    backwards_for: float | None = None,
 ) -> tuple[Phase, Phase]:
     """Stand until it is time to go, so as to be `distance` m further on `lag` s after the ego is at the meeting point.
 
@@ -46,16 +51,17 @@ def waits_then_goes(
         acceleration: m/s^2.
         lag: s, negative: before the ego.
         at_most: s after which it goes in any case, should the ego stand.
-        reverses: It goes backwards.
+        backwards_for: s that it goes backwards; None: it goes forward, for good.
     """
     ahead = time_for(distance, speed, acceleration) - lag
     return (
         Phase(name=waits, speed=0.0, until=Trigger(kind="arrival", value=ahead, at_most=at_most)),
         Phase(
             name=goes,
-            speed=-speed if reverses else speed,
+            speed=speed if backwards_for is None else -speed,
             acceleration=acceleration,
-            deceleration=acceleration if reverses else 3.0,
+            deceleration=3.0 if backwards_for is None else acceleration,
+            until=Trigger() if backwards_for is None else Trigger(kind="time", value=backwards_for),
         ),
     )
 
@@ -118,3 +124,24 @@ def parked(
         for s in places[taken]
         if not any(first - half < s < last + half for first, last in clear)
     ]
+
+
+def on_a_street(
+    stage: Stage,
+    p: Parameters,
+    rng: Generator,
+    heroes: list[Actor],
+    *,
+    at: float,
+    time: float,
+    scenery: Sequence[Actor] = (),
+) -> Plot:
+    """Everybody, with `scenery` and traffic that is not near `at` m along the ego's path in `time` s."""
+    speed, num = p["ego_speed"], round(p["traffic"])
+    behind = int(rng.integers(num + 1))
+    cars = [
+        *followers(stage, rng, behind, speed),
+        *oncoming(stage, rng, num - behind, stage.speed_limit, at=at, time=time),
+    ]
+    ego = Actor(path=stage.path, s=stage.start, speed=speed)
+    return Plot(stage=stage, ego=ego, others=heroes, traffic=[*scenery, *cars])

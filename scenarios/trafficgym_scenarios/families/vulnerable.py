@@ -2,61 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from numpy.random import Generator
 
 from trafficgym.scene.scene import AgentType
 from trafficgym.scene.script import Phase, Trigger
 from trafficgym_scenarios.families.encounter import (
     PATIENCE,
+    STREET_SPEED,
+    STREET_TRAFFIC,
+    WAIT,
     across,
-    followers,
-    oncoming,
+    on_a_street,
     parked,
     time_for,
     waits_then_goes,
 )
-from trafficgym_scenarios.scenario import LogicalScenario, Need, Parameters, Plot, Range, Setting
+from trafficgym_scenarios.scenario import LogicalScenario, Parameters, Plot, Range
 from trafficgym_scenarios.stage import BICYCLE, WALKER, Actor, Stage
-from trafficgym_scenarios.town import street
+from trafficgym_scenarios.town import on_street
 
 VAN = (5.9, 2.0, 2.6)
-BEHIND_M = 70.0
-AHEAD_M = 185.0
-EGO_SPEED = Range(low=8.0, high=15.0, unit="m/s", about="speed of the ego", harder="high")
-WAIT = Range(low=1.0, high=2.5, unit="s", about="when the hero acts")
 LAG = Range(low=-0.4, high=0.4, unit="s", about="when the hero is in the middle of the ego's lane, after the ego")
-TRAFFIC = Range(low=0.0, high=4.0, unit="cars", about="other traffic")
-
-
-def _on_street(least: float, most: float, *, needs: tuple[Need, ...] = ()) -> Setting:
-    """A street with so much asphalt beyond the outer lanes [m]."""
-    return Setting(
-        generate=lambda _, rng: street(rng, before=BEHIND_M, after=AHEAD_M, kerb=float(rng.uniform(least, most))),
-        needs=needs,
-    )
-
-
-def _plot(
-    stage: Stage,
-    p: Parameters,
-    rng: Generator,
-    heroes: list[Actor],
-    *,
-    at: float,
-    time: float,
-    scenery: Sequence[Actor] = (),
-) -> Plot:
-    """Everybody, with `scenery` and traffic that is not near `at` m along the ego's path in `time` s."""
-    speed, num = p["ego_speed"], round(p["traffic"])
-    behind = int(rng.integers(num + 1))
-    cars = [
-        *followers(stage, rng, behind, speed),
-        *oncoming(stage, rng, num - behind, stage.speed_limit, at=at, time=time),
-    ]
-    ego = Actor(path=stage.path, s=stage.start, speed=speed)
-    return Plot(stage=stage, ego=ego, others=heroes, traffic=[*scenery, *cars])
 
 
 def jaywalker(p: Parameters, rng: Generator, stage: Stage) -> Plot:
@@ -76,7 +42,7 @@ def jaywalker(p: Parameters, rng: Generator, stage: Stage) -> Plot:
         at_most=p["wait"] + PATIENCE,
     )
     hero = Actor(path=path, s=0.0, size=WALKER, type=AgentType.PEDESTRIAN, phases=phases, meets=abs(first))
-    return _plot(stage, p, rng, [hero], at=s, time=time)
+    return on_a_street(stage, p, rng, [hero], at=s, time=time)
 
 
 def cyclist_from_occlusion(p: Parameters, rng: Generator, stage: Stage) -> Plot:
@@ -103,7 +69,7 @@ def cyclist_from_occlusion(p: Parameters, rng: Generator, stage: Stage) -> Plot:
     van_s = s - BICYCLE[1] / 2 - p["behind"] - VAN[0] / 2
     van = Actor(path=stage.path, s=van_s, d=stage.edge_right + 0.15 + VAN[1] / 2, size=VAN)
     cars = parked(stage, rng, clear=[(van_s - VAN[0] / 2, s + 4.0)])
-    return _plot(stage, p, rng, [hero, van], at=s, time=time, scenery=cars)
+    return on_a_street(stage, p, rng, [hero, van], at=s, time=time, scenery=cars)
 
 
 def cyclist_swerve(p: Parameters, rng: Generator, stage: Stage) -> Plot:
@@ -124,7 +90,7 @@ def cyclist_swerve(p: Parameters, rng: Generator, stage: Stage) -> Plot:
     hero = Actor(path=stage.path, s=s, d=ride, speed=p["speed"], size=BICYCLE, type=AgentType.CYCLIST, phases=phases)
     cars = parked(stage, rng, share=0.8)
     at = s + p["speed"] * (p["wait"] + p["ttc"])
-    return _plot(stage, p, rng, [hero], at=at, time=p["wait"] + p["ttc"], scenery=cars)
+    return on_a_street(stage, p, rng, [hero], at=at, time=p["wait"] + p["ttc"], scenery=cars)
 
 
 VULNERABLE = (
@@ -132,29 +98,29 @@ VULNERABLE = (
         name="jaywalker",
         story="A pedestrian crosses the street in the middle of a block, right in front of the ego.",
         road="street",
-        setting=_on_street(0.6, 1.2),
+        setting=on_street(0.6, 1.2, needs=("kerb",)),
         write=jaywalker,
         parameters={
-            "ego_speed": EGO_SPEED,
+            "ego_speed": STREET_SPEED,
             "speed": Range(low=1.2, high=2.6, unit="m/s", about="speed of the pedestrian", harder="high"),
             "lag": LAG,
             "wait": WAIT,
-            "traffic": TRAFFIC,
+            "traffic": STREET_TRAFFIC,
         },
     ),
     LogicalScenario(
         name="cyclist-from-occlusion",
         story="A cyclist comes out from behind a parked van and crosses the ego's way.",
         road="street",
-        setting=_on_street(2.3, 2.6, needs=("parking",)),
+        setting=on_street(2.3, 2.6, needs=("parking",)),
         write=cyclist_from_occlusion,
         parameters={
-            "ego_speed": EGO_SPEED,
+            "ego_speed": STREET_SPEED,
             "speed": Range(low=2.5, high=5.0, unit="m/s", about="speed of the cyclist", harder="high"),
             "behind": Range(low=0.4, high=2.0, unit="m", about="from the van to the cyclist", harder="low"),
             "lag": LAG,
             "wait": WAIT,
-            "traffic": TRAFFIC,
+            "traffic": STREET_TRAFFIC,
         },
     ),
 )
@@ -165,7 +131,7 @@ VULNERABLE_HELD_OUT = (
         story="A cyclist on the right, along parked cars, swerves into the ego's lane.",
         road="street",
         held_out=True,
-        setting=_on_street(2.7, 3.0),
+        setting=on_street(2.7, 3.0),
         write=cyclist_swerve,
         parameters={
             "ego_speed": Range(low=9.0, high=15.0, unit="m/s", about="speed of the ego", harder="high"),
@@ -174,7 +140,7 @@ VULNERABLE_HELD_OUT = (
             "swerve": Range(low=1.0, high=2.2, unit="m", about="how far it comes over", harder="high"),
             "duration": Range(low=0.8, high=1.5, unit="s", about="of the way out", harder="low"),
             "wait": WAIT,
-            "traffic": TRAFFIC,
+            "traffic": STREET_TRAFFIC,
         },
     ),
 )

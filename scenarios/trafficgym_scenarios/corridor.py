@@ -15,7 +15,21 @@ from trafficgym.world.casting import road_of
 from trafficgym.world.idm import IdmParameters, plan_speed
 from trafficgym.world.path import path_of
 from trafficgym.world.pointers import floats
-from trafficgym.world.road_index import NUM_EDGES, NUM_SIGNALS, SIGNALS, STOP_COS, STOP_SIN, STOP_X, STOP_Y
+from trafficgym.world.road_index import (
+    AX,
+    AY,
+    EX,
+    EY,
+    LANES,
+    NUM_EDGES,
+    NUM_LANES,
+    NUM_SIGNALS,
+    SIGNALS,
+    STOP_COS,
+    STOP_SIN,
+    STOP_X,
+    STOP_Y,
+)
 from trafficgym.world.road_queries import edge_distance, lanes_at
 
 Float = NDArray[np.float64]
@@ -35,6 +49,7 @@ class Corridor(NamedTuple):
 
     line: Float  # (M, 5) every STEP_M: x, y [m], yaw [rad, not wrapped], curvature [1/m], desired speed [m/s]
     clear: Float  # (M / 2, 2 REACH_M + 1) signed distance to the road's edge [m], negative on the road, by metre
+    lanes: Float  # (M / 2, 2 REACH_M + 1) offset of the centre of the lane that is nearest there [m]; NaN for none
     stops: Float  # (S,) where along it each signal's stop point lies [m]; -1 for those of others
 
 
@@ -48,7 +63,7 @@ def corridor_of(scene: Scene, track: int, start_step: int, parameters: IdmParame
         line = _line(path.astype(np.float64))
         tracks = scene.tracks
         floor = float(tracks.z[track, start_step] - 0.5 * tracks.height[track, start_step])
-        known[key] = Corridor(line, _clearance(line, floor, row), _stops(line, row))
+        known[key] = Corridor(line, *_survey(line, floor, row), _stops(line, row))
     return known[key]
 
 
@@ -67,23 +82,39 @@ def _line(path: Float) -> Float:
 
 
 @njit(cache=True, error_model="numpy")
-def _clearance(line, floor, row):
-    """Signed distance to the nearest edge on a grid along the line; where no edge is near, 30 m within the road."""
+def _survey(line, floor, row):
+    """`Corridor.clear` and `Corridor.lanes`; where no edge is near, one is 30 m within the road."""
     stride = int(CLEAR_STEP_M / STEP_M)
-    clear = np.full((len(line) // stride, 2 * REACH_M + 1), -30.0)
-    if row[NUM_EDGES] == 0:
-        return clear
+    shape = (len(line) // stride, 2 * REACH_M + 1)
+    clear, lanes = np.full(shape, -30.0), np.full(shape, np.nan)
     z = np.float32(floor)
-    for k in range(len(clear)):
+    for k in range(shape[0]):
         x, y, yaw = line[stride * k, LINE_X], line[stride * k, LINE_Y], line[stride * k, LINE_YAW]
-        cos, sin = np.cos(yaw), np.sin(yaw)
-        _, _, z = lanes_at(np.float32(x), np.float32(y), z, np.float32(cos), np.float32(sin), np.float32(2.0), row)
-        for j in range(clear.shape[1]):
+        cos, sin = np.float32(np.cos(yaw)), np.float32(np.sin(yaw))
+        _, _, z = lanes_at(np.float32(x), np.float32(y), z, cos, sin, np.float32(2.0), row)
+        for j in range(shape[1]):
             d = j - REACH_M
-            distance, _ = edge_distance(np.float32(x - d * sin), np.float32(y + d * cos), z, row)
-            if not np.isnan(distance):
-                clear[k, j] = distance
-    return clear
+            px, py = np.float32(x - d * sin), np.float32(y + d * cos)
+            if row[NUM_EDGES] > 0:
+                distance, _ = edge_distance(px, py, z, row)
+                if not np.isnan(distance):
+                    clear[k, j] = distance
+            lanes[k, j] = _centre(px, py, z, cos, sin, x, y, row)
+    return clear, lanes
+
+
+@njit(cache=True, error_model="numpy")
+def _centre(px, py, z, cos, sin, x, y, row):
+    """Offset from (x, y), across (cos, sin), of the lane centre nearest to (px, py); NaN where none runs along."""
+    segment, _, _ = lanes_at(px, py, z, cos, sin, np.float32(1.8), row)
+    if segment < 0:
+        return np.nan
+    lane = floats(row[LANES], (row[NUM_LANES], 8))[segment]
+    ahead = lane[EX] * cos + lane[EY] * sin
+    if abs(ahead) < 0.8 * np.sqrt(lane[EX] * lane[EX] + lane[EY] * lane[EY]):
+        return np.nan
+    t = ((x - lane[AX]) * cos + (y - lane[AY]) * sin) / ahead
+    return (lane[AY] + t * lane[EY] - y) * cos - (lane[AX] + t * lane[EX] - x) * sin
 
 
 @njit(cache=True, error_model="numpy")
@@ -160,3 +191,11 @@ def room(clear, s, d):
     near = clear[k, j] + b * (clear[k, j + 1] - clear[k, j])
     far = clear[k + 1, j] + b * (clear[k + 1, j + 1] - clear[k + 1, j])
     return near + a * (far - near)
+
+
+@njit(cache=True, error_model="numpy")
+def lane_centre(lanes, s, d):
+    """Offset of the centre of the lane nearest to (s, d) [m]; NaN for none."""
+    k = min(max(int(s / CLEAR_STEP_M + 0.5), 0), len(lanes) - 1)
+    j = min(max(int(np.floor(d + REACH_M + 0.5)), 0), 2 * REACH_M)
+    return lanes[k, j]

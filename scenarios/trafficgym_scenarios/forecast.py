@@ -1,6 +1,6 @@
 """What others may do in the next seconds, as a careful driver reckons: each goes on, or turns, or brakes hard.
 
-Someone who moves along the driver's path, in either direction, is thought to follow the road; anybody else goes
+Someone who moves along the driver's path, in either direction, is thought to keep to its lane; anybody else goes
 straight on, or keeps turning. Braking that has begun goes on to a standstill, speeding up for a second.
 """
 
@@ -30,13 +30,13 @@ from trafficgym.world.state import (
     Y,
     Z,
 )
-from trafficgym_scenarios.corridor import LINE_CURVATURE, LINE_YAW, along, locate, place
+from trafficgym_scenarios.corridor import LINE_CURVATURE, LINE_YAW, along, lane_centre, locate, place
 
 NUM_TIMES = 18
 STEP_S = 0.2
 """Forecasts and plans look 3.6 s ahead."""
 MAX_OTHERS = 24
-MAX_FORECASTS = 4 * MAX_OTHERS
+MAX_FORECASTS = 5 * MAX_OTHERS
 # Columns of what is known of another road user, in the frame of the path.
 OTHER_S, OTHER_D, OTHER_VS, OTHER_VD, OTHER_ACCELERATION, OTHER_LENGTH, OTHER_WIDTH, OTHER_MOVES = range(8)
 # Columns of a forecast: how likely it is taken to be (1: for certain), and half of the box.
@@ -46,18 +46,21 @@ AT_X, AT_Y, AT_COS, AT_SIN, AT_VX, AT_VY = range(6)
 
 _PEDESTRIAN, _CYCLIST = int(AgentType.PEDESTRIAN), int(AgentType.CYCLIST)
 _HARD_BRAKING = 6.0
+_LANE_M = 3.7
+_LANE_BENDS = 0.9
+"""m in one time step; a larger jump is to another lane."""
 _CHANGE_S = 2.0
 """A move to the side goes on for so long."""
 
 
 @njit(cache=True, error_model="numpy")
-def forecast(table, n, line, own_s, own_d, others, heads, paths):
+def forecast(table, n, line, lanes, own_s, own_d, others, heads, paths):
     """Forecast everybody near slot n.
 
     Args:
         table: `State.table` of the world, ``[N, 16]``.
         n: The driver's slot.
-        line: `Corridor.line`.
+        line: `Corridor.line`; lanes alike.
         own_s: Where the driver is along it [m]; own_d alike.
         others: Written, ``[MAX_OTHERS, 8]``: who is near.
         heads: Written, ``[MAX_FORECASTS, 3]``.
@@ -84,7 +87,7 @@ def forecast(table, n, line, own_s, own_d, others, heads, paths):
             continue
         row = others[num]
         _see(other, line, speed, row)
-        count = _forecast_one(other, line, own_s, own_d, own_speed, row, heads, paths, count)
+        count = _forecast_one(other, line, lanes, own_s, own_d, own_speed, row, heads, paths, count)
         num += 1
     return num, count
 
@@ -99,14 +102,15 @@ def _see(other, line, speed, row):
     row[OTHER_S], row[OTHER_D] = s, d
     row[OTHER_VS] = (other[VX] * cos + other[VY] * sin) / max(1.0 - d * along(line, LINE_CURVATURE, s), 0.2)
     row[OTHER_VD] = other[VY] * cos - other[VX] * sin
-    row[OTHER_ACCELERATION] = min(max(other[ACCELERATION], -8.0), 4.0)
+    gain = other[ACCELERATION] if other[SPEED] >= 0 else -other[ACCELERATION]
+    row[OTHER_ACCELERATION] = min(max(gain, -8.0), 4.0)
     row[OTHER_LENGTH] = c * other[LENGTH] + t * other[WIDTH]
     row[OTHER_WIDTH] = t * other[LENGTH] + c * other[WIDTH]
     row[OTHER_MOVES] = speed > 0.3 or abs(other[ACCELERATION]) > 0.5
 
 
 @njit(cache=True, error_model="numpy")
-def _forecast_one(other, line, own_s, own_d, own_speed, row, heads, paths, count):
+def _forecast_one(other, line, lanes, own_s, own_d, own_speed, row, heads, paths, count):
     kind = other[KIND]
     if row[OTHER_MOVES] == 0:
         count = _add_straight(other, 1.0, 0.0, 0.0, heads, paths, count)
@@ -128,11 +132,14 @@ def _forecast_one(other, line, own_s, own_d, own_speed, row, heads, paths, count
     if vs > 0 and row[OTHER_S] < own_s and abs(row[OTHER_D] - own_d) < 2.5:
         # Whoever follows sees what the driver does, unless it is much too fast.
         weight = 0.15 if vs < own_speed + 3.0 else 0.7
-    count = _add_along(other, line, row, weight, row[OTHER_ACCELERATION], vd, heads, paths, count)
-    if abs(vd) > 0.3:
-        count = _add_along(other, line, row, 0.3 * weight, row[OTHER_ACCELERATION], 0.0, heads, paths, count)
+    acceleration, shifts = row[OTHER_ACCELERATION], abs(vd) > 0.3
+    count = _add_in_lane(other, line, lanes, row, (0.3 if shifts else 1.0) * weight, acceleration, heads, paths, count)
+    if shifts:
+        count = _add_across(other, line, row, weight, vd, _LANE_M, heads, paths, count)
+    if abs(vd) > 1.2:
+        count = _add_across(other, line, row, 0.3 * weight, vd, 3.0 * _LANE_M, heads, paths, count)
     if vs > 0 and row[OTHER_S] > own_s and abs(row[OTHER_D] - own_d) < 2.5:
-        count = _add_along(other, line, row, 0.05, -_HARD_BRAKING, vd, heads, paths, count)
+        count = _add_in_lane(other, line, lanes, row, 0.05, -_HARD_BRAKING, heads, paths, count)
     swing = other[YAW_RATE] - along(line, LINE_CURVATURE, row[OTHER_S]) * vs
     if abs(swing) > 0.08 and abs(vs) > 1.0:
         count = _add_turn(other, 0.5 * weight, heads, paths, count)
@@ -195,22 +202,45 @@ def _add_turn(other, weight, heads, paths, count):
 
 
 @njit(cache=True, error_model="numpy")
-def _add_along(other, line, row, weight, acceleration, sideways, heads, paths, count):
-    """Along the path, shifting sideways for two seconds."""
+def _add_in_lane(other, line, lanes, row, weight, acceleration, heads, paths, count):
+    """Along its lane, wherever that leads."""
     _begin(other, weight, heads, count)
-    vs = row[OTHER_VS]
-    sign = 1.0 if vs >= 0 else -1.0
+    sign = 1.0 if row[OTHER_VS] >= 0 else -1.0
     turned = other[YAW] - along(line, LINE_YAW, row[OTHER_S])
+    centre = lane_centre(lanes, row[OTHER_S], row[OTHER_D])
+    aside = row[OTHER_D] - centre if centre == centre else 0.0
+    if centre != centre:
+        centre = row[OTHER_D]
+    for k in range(NUM_TIMES):
+        way, now = _way(abs(row[OTHER_VS]), acceleration, (k + 1) * STEP_S)
+        s, before = row[OTHER_S] + sign * way, centre
+        found = lane_centre(lanes, s, centre)
+        if abs(found - centre) < _LANE_BENDS:
+            centre = found
+        _put(line, s, centre + aside, turned, sign * now, (centre - before) / STEP_S, paths[count, k])
+    return count + 1
+
+
+@njit(cache=True, error_model="numpy")
+def _add_across(other, line, row, weight, sideways, furthest, heads, paths, count):
+    """Along the path, shifting sideways for two seconds, by up to `furthest` metres."""
+    _begin(other, weight, heads, count)
+    sign = 1.0 if row[OTHER_VS] >= 0 else -1.0
+    turned = other[YAW] - along(line, LINE_YAW, row[OTHER_S])
+    lasts = min(_CHANGE_S, furthest / abs(sideways))
     for k in range(NUM_TIMES):
         t = (k + 1) * STEP_S
-        way, now = _way(abs(vs), acceleration, t)
-        shift = sideways * min(t, _CHANGE_S)
-        shift = min(max(shift, -3.7), 3.7)
-        x, y, yaw = place(line, row[OTHER_S] + sign * way, row[OTHER_D] + shift)
-        at = paths[count, k]
-        at[AT_X], at[AT_Y] = x, y
-        at[AT_COS], at[AT_SIN] = np.cos(yaw + turned), np.sin(yaw + turned)
-        aside = sideways if t < _CHANGE_S else 0.0
-        at[AT_VX] = sign * now * np.cos(yaw) - aside * np.sin(yaw)
-        at[AT_VY] = sign * now * np.sin(yaw) + aside * np.cos(yaw)
+        way, now = _way(abs(row[OTHER_VS]), row[OTHER_ACCELERATION], t)
+        s, d = row[OTHER_S] + sign * way, row[OTHER_D] + sideways * min(t, lasts)
+        _put(line, s, d, turned, sign * now, sideways if t < lasts else 0.0, paths[count, k])
     return count + 1
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _put(line, s, d, turned, speed, sideways, at):
+    """Fill in one time of a forecast along the path."""
+    x, y, yaw = place(line, s, d)
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    at[AT_X], at[AT_Y] = x, y
+    at[AT_COS], at[AT_SIN] = np.cos(yaw + turned), np.sin(yaw + turned)
+    at[AT_VX], at[AT_VY] = speed * cos - sideways * sin, speed * sin + sideways * cos

@@ -43,7 +43,7 @@ NUM_PLAN = 5
 
 AXLE, WHEELBASE = 0.3, 0.6
 """Rear axle behind the box centre, and wheelbase, over box length: those of `Bicycle`."""
-_COLLISION, _OFF_ROAD, _WRONG_SIDE, _CLOSE = 1000.0, 700.0, 8.0, 25.0
+_COLLISION, _OFF_ROAD, _WRONG_SIDE, _CLOSE = 1000.0, 700.0, 8.0, 60.0
 _FADE_S = 2.5
 """What happens later counts for less, as there is still time to do something about it."""
 _IN_BENDS = 2.5
@@ -68,14 +68,14 @@ def decide(table, n, step, row, corridor, manner, scratch):
     Returns:
         Acceleration [m/s^2], and curvature of the rear axle's path [1/m].
     """
-    line, clear, stops = corridor
+    line, clear, lanes, stops = corridor
     others, heads, paths, targets, wanted, plan = scratch
     own = table[n]
     lead = AXLE * own[LENGTH]
     cos, sin, speed = float(own[COS]), float(own[SIN]), float(own[SPEED])
     s, d = locate(line, own[X] - lead * cos, own[Y] - lead * sin, cos, sin, True)
     turned = float(wrap_angle(own[YAW] - np.float32(along(line, LINE_YAW, s))))
-    num, count = forecast(table, n, line, s + lead, d, others, heads, paths)
+    num, count = forecast(table, n, line, lanes, s + lead, d, others, heads, paths)
     border = _find_targets(own, s, d, line, row, targets)
     stop = _stop_gap(s + lead + 0.5 * own[LENGTH], speed, stops, step, row, manner)
     here = s, d, turned, max(speed, 0.0), lead, border
@@ -91,7 +91,7 @@ def decide(table, n, step, row, corridor, manner, scratch):
             off = acceleration - ideal
             cost = target[PRICE] + (0.8 if off > 0 else 0.3) * off * off
             jerk = acceleration - own[ACCELERATION]
-            cost += 0.02 * jerk * jerk
+            cost += 0.08 * jerk * jerk
             if cost >= best:
                 continue
             cost += _drive(own, here, acceleration, target, line, clear, plan, best - cost)
@@ -290,14 +290,13 @@ def _conflict(own, plan, heads, paths, count, limit):
             fade = np.exp(-t / _FADE_S)
             if gap < 0.15 + 0.04 * t:
                 impact = np.hypot(speed * cos - at[AT_VX], speed * sin - at[AT_VY])
-                closest = 0.0
-                cost += weight * fade * (_COLLISION * (0.3 + 0.7 * min(impact / 12.0, 1.0)) + _CLOSE)
+                cost += weight * fade * (_COLLISION * (0.3 + 0.7 * min(impact / 12.0, 1.0)))
                 break
-            margin = 0.5 + 0.12 * t
+            margin = 0.6 + 0.14 * t
             if gap < margin:
                 near = 1.0 - gap / margin
-                closest = max(closest, near * near * fade)
-        cost += _CLOSE * weight * closest
+                closest += near * near * fade
+        cost += _CLOSE * STEP_S * weight * closest
         if cost > limit:
             break
     return cost

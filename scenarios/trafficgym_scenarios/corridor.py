@@ -63,7 +63,8 @@ def corridor_of(scene: Scene, track: int, start_step: int, parameters: IdmParame
         line = _line(path.astype(np.float64))
         tracks = scene.tracks
         floor = float(tracks.z[track, start_step] - 0.5 * tracks.height[track, start_step])
-        known[key] = Corridor(line, *_survey(line, floor, row), _stops(line, row))
+        clear, lanes = _survey(line, floor, row)
+        known[key] = Corridor(line, clear, lanes, _stops(line, row))
     return known[key]
 
 

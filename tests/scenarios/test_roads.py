@@ -24,6 +24,7 @@ from trafficgym_scenarios.roads import (
     SignalPhase,
     SignalPlan,
     StreetOptions,
+    WeavingOptions,
     check_road,
 )
 
@@ -155,7 +156,7 @@ def test_names_of_the_routes():
     assert set(make("on_ramp", num_lanes=Interval(2, 2)).routes) == {"main:0", "main:1", "ramp->main:0"}
     off = ROADS["off_ramp"](np.random.default_rng(0), RampOptions(num_lanes=Interval(2, 2)))
     assert set(off.routes) == {"main:0", "main:1", "main->exit:0"}
-    weaving = ROADS["weaving"](np.random.default_rng(0), RampOptions(num_lanes=Interval(2, 2)))
+    weaving = ROADS["weaving"](np.random.default_rng(0), WeavingOptions(num_lanes=Interval(2, 2)))
     assert set(weaving.routes) == {"main:0", "main:1", "ramp->exit:0"}
     merge = make("merge", num_lanes=Interval(2, 2), num_branch=Interval(2, 2))
     assert set(merge.routes) == {"main:0", "main:1", "branch->main:0", "branch->main:1"}

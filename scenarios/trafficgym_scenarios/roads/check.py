@@ -13,7 +13,7 @@ from trafficgym_scenarios.roads.road import Road, Route
 
 GAP = 0.01  # m
 KINK = 0.05  # rad, between the end of a lane and the start of the next
-TIGHTEST = 0.2  # 1/m
+TIGHTEST = 0.25  # 1/m
 
 
 def check_road(road: Road) -> None:

@@ -118,7 +118,8 @@ def _sample(kind: str, names: Sequence[str], rng: Generator, options: Intersecti
 def _arms(names: Sequence[str], radius: float, rng: Generator, options: IntersectionOptions) -> list[Arm]:
     style, heading = options.draw_style(rng), options.heading.draw(rng)
     num_main = options.num_lanes.draw_whole(rng)
-    num_minor = min(options.num_lanes.draw_whole(rng), num_main)
+    # A street that ends here has one lane to the left and one to the right at most.
+    num_minor = min(options.num_lanes.draw_whole(rng), num_main if "north" in names else 2)
     has_pockets = {True: draw_choice(options.turn_lanes, rng), False: draw_choice(options.turn_lanes, rng)}
     has_pockets[False] &= "north" in names
     pocket = options.pocket.draw(rng)

@@ -1,8 +1,5 @@
 # ruff: noqa: RUF009 (an Interval is frozen)
-"""Where highways gain and lose lanes: ramps, merges, forks, lane drops and weaving sections.
-
-All but the lane drop need some way for what joins or leaves: with the default options everything fits into 1000 m.
-"""
+"""Where highways gain and lose lanes: ramps, merges, forks, lane drops and weaving sections."""
 
 from __future__ import annotations
 
@@ -39,10 +36,10 @@ class RampOptions(HighwayOptions):
     ramp_offset: Interval = Interval(22.0, 32.0, "m")
     """How far away that is."""
     parallel: Interval = Interval(150.0, 280.0, "m")
-    """Where the additional lane runs along the highway: acceleration, deceleration or weaving lane."""
+    """Where the additional lane runs along the highway."""
     taper: Interval = Interval(80.0, 140.0, "m")
     """In which the additional lane appears or disappears."""
-    at: Interval = Interval(0.2, 0.3)
+    at: Interval = Interval(0.15, 0.25)
     """Where the first of it lies: share of the highway's length."""
 
     def __post_init__(self) -> None:
@@ -128,12 +125,27 @@ def sample_off_ramp(rng: Generator, options: RampOptions | None = None) -> Road:
     return lay_road("off_ramp", road.course, [fast, slow, *road.lanes()])
 
 
-def sample_weaving(rng: Generator, options: RampOptions | None = None) -> Road:
+@names_nearest
+@dataclass(frozen=True, kw_only=True)
+class WeavingOptions(RampOptions):
+    """A highway with an on-ramp and an off-ramp whose additional lane is one; it has no taper.
+
+    Raises:
+        ConfigError: an option is unknown or makes no sense.
+    """
+
+    parallel: Interval = Interval(200.0, 400.0, "m")
+
+    def _length(self) -> float:
+        return 2 * self.ramp_length.high + self.parallel.high
+
+
+def sample_weaving(rng: Generator, options: WeavingOptions | None = None) -> Road:
     """A ramp joins on the right, and its lane leaves again as an exit: who comes and who goes must change places.
 
     Routes: ``main:0`` and so on, ``ramp->exit:0``; from the ramp to ``main:0`` and back by changing lane.
     """
-    options = options or RampOptions()
+    options = options or WeavingOptions()
     road = draw_carriageway(rng, options)
     ramp = _draw(rng, options, road)
     second = round(options.ramp_length.draw(rng))

@@ -89,7 +89,7 @@ def followers(stage: Stage, rng: Generator, num: int, speed: float) -> list[Acto
 
 
 def oncoming(stage: Stage, rng: Generator, num: int, speed: float, *, at: float, time: float) -> list[Actor]:
-    """Cars in the nearest oncoming lane that are nowhere near `at` m along the ego's path in `time` s."""
+    """Cars in the nearest oncoming lane that in `time` s are nowhere near `at` m along the ego's path."""
     if stage.opposite is None:
         return []
     path = against(stage.path, stage.opposite)
@@ -98,7 +98,7 @@ def oncoming(stage: Stage, rng: Generator, num: int, speed: float, *, at: float,
         if len(found) == num:
             break
         own_speed = speed * float(rng.uniform(0.85, 1.05))
-        then = at + float(rng.choice([-1.0, 1.0])) * float(rng.uniform(25.0, 90.0))
+        then = at + float(rng.choice([-1.0, 1.0])) * float(rng.uniform(35.0, 95.0))
         s = path.length - (then + own_speed * time)
         if s - 1.1 * own_speed > 0 and all(abs(s - other.s) > 8.0 + 1.2 * speed for other in found):
             found.append(Actor(path=path, s=s, speed=own_speed))
@@ -136,7 +136,14 @@ def on_a_street(
     time: float,
     scenery: Sequence[Actor] = (),
 ) -> Plot:
-    """Everybody, with `scenery` and traffic that is not near `at` m along the ego's path in `time` s."""
+    """Everybody, with `scenery` and traffic.
+
+    Args:
+        heroes: And whatever else the story needs.
+        at: Place along the ego's path [m] that oncoming traffic keeps away from.
+        time: When it does [s].
+        scenery: Cars that are parked.
+    """
     speed, num = p["ego_speed"], round(p["traffic"])
     behind = int(rng.integers(num + 1))
     cars = [

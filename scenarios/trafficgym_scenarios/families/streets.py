@@ -31,6 +31,8 @@ from trafficgym_scenarios.town import AHEAD_M, BEHIND_M, on_street, street
 COUNTRY_LIMITS = (20.1, 24.6)
 """45 and 55 mph [m/s]."""
 LAG = Range(low=-0.4, high=0.3, unit="s", about="when the hero is in the ego's lane, after the ego")
+KEEPS_RIGHT = -0.4
+"""Offset in its lane of a vehicle that is overtaken [m]."""
 LEAVES_LANE_S = 1.3
 """s until a vehicle that changes lane no longer blocks the one that it leaves."""
 
@@ -65,7 +67,7 @@ def oncoming_overtake(p: Parameters, rng: Generator, stage: Stage) -> Plot:
     )
     hero = Actor(path=path, s=place(ahead), speed=p["speed"], phases=phases)
     slow_s = hero.s + (CAR[0] + TRUCK[0]) / 2 + gap + faster * p["wait"]
-    slow = Actor(path=path, s=slow_s, speed=p["slow"], size=TRUCK, phases=(Phase(name="is slow"),))
+    slow = Actor(path=path, s=slow_s, d=KEEPS_RIGHT, speed=p["slow"], size=TRUCK, phases=(Phase(name="is slow"),))
     cars = followers(stage, rng, round(p["traffic"]), p["ego_speed"])
     ego = Actor(path=stage.path, s=stage.start, speed=p["ego_speed"])
     return Plot(stage=stage, ego=ego, others=[hero, slow], traffic=cars)

@@ -42,7 +42,8 @@ def jaywalker(p: Parameters, rng: Generator, stage: Stage) -> Plot:
         at_most=p["wait"] + PATIENCE,
     )
     hero = Actor(path=path, s=0.0, size=WALKER, type=AgentType.PEDESTRIAN, phases=phases, meets=abs(first))
-    return on_a_street(stage, p, rng, [hero], at=s, time=time)
+    beside = time - side * stage.lane_width / p["speed"]  # s until the hero is in the oncoming lane
+    return on_a_street(stage, p, rng, [hero], at=s, time=beside)
 
 
 def cyclist_from_occlusion(p: Parameters, rng: Generator, stage: Stage) -> Plot:
@@ -69,7 +70,8 @@ def cyclist_from_occlusion(p: Parameters, rng: Generator, stage: Stage) -> Plot:
     van_s = s - BICYCLE[1] / 2 - p["behind"] - VAN[0] / 2
     van = Actor(path=stage.path, s=van_s, d=stage.edge_right + 0.15 + VAN[1] / 2, size=VAN)
     cars = parked(stage, rng, clear=[(van_s - VAN[0] / 2, s + 4.0)])
-    return on_a_street(stage, p, rng, [hero, van], at=s, time=time, scenery=cars)
+    beside = time + stage.lane_width / p["speed"]
+    return on_a_street(stage, p, rng, [hero, van], at=s, time=beside, scenery=cars)
 
 
 def cyclist_swerve(p: Parameters, rng: Generator, stage: Stage) -> Plot:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
@@ -20,22 +20,27 @@ if TYPE_CHECKING:
 class Args:
     """Record one scene to OUT: .gif, .mp4, or .png (a numbered sequence, or one picture with --step)."""
 
-    source: tyro.conf.Positional[str]
-    """Store, file or folder of scenes."""
-    out: tyro.conf.Positional[str]
-    """File to write; its suffix says what."""
+    paths: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(name="", metavar="[SOURCE] OUT")] = ()
+    """SOURCE: store, file or folder of scenes, unless --family or --scenario is given. OUT: file to write; its suffix
+    says what."""
+    family: str | None = None
+    """Record a scenario of this family, such as cut-in: its hero follows its script, idm drives the others."""
+    scenario: str | None = None
+    """Record the scenario in this JSON file, likewise."""
     scene: str | None = None
-    """Id of the scene, the beginning of an id, or its number; default the first."""
-    policy: str = "log"
-    """Who drives: log (the recording), idm, constant_velocity or random."""
+    """Id of the scene of SOURCE, the beginning of an id, or its number; default the first."""
+    policy: str | None = None
+    """Who drives: log (the recording, the default), idm, constant_velocity or random; in a scenario the ego alone,
+    idm by default."""
     seed: int = 0
-    """Seed of the rollout."""
+    """Seed of the rollout, or of the scenario."""
     size: Annotated[tuple[int, int], tyro.conf.arg(metavar="W H")] = (800, 800)
     """Size of the picture, px."""
     fps: float = 10.0
     """Pictures per second; the scene has 10 per second."""
-    follow: str = "none"
-    """Track id to keep in the middle, sdc, or none to show everything that moves."""
+    follow: str | None = None
+    """Track id to keep in the middle, sdc, or none to show everything that moves; default sdc in a scenario, else
+    none."""
     scale: float | None = None
     """Zoom in px/m; default 8 when following, else what shows everything."""
     step: int | None = None
@@ -54,17 +59,37 @@ def main(argv: Sequence[str]) -> int:
             be written.
     """
     args = tyro.cli(Args, prog="trafficgym record", args=list(argv))
-    from trafficgym.viewer.playlist import clip_of, find_scene, open_source
+    from trafficgym.errors import ConfigError
     from trafficgym.viewer.record import record
 
-    scenes = open_source(args.source)
-    scene = scenes[0 if args.scene is None else find_scene(scenes, args.scene)]
-    written = record(_pictures(clip_of(scene, args.policy, args.seed), args), args.out, args.fps)
+    is_scenario = args.family is not None or args.scenario is not None
+    if len(args.paths) != (1 if is_scenario else 2):
+        wanted = "OUT alone, a scenario being named" if is_scenario else "SOURCE and OUT, or --family and OUT"
+        raise ConfigError(f"give {wanted}; got {' '.join(args.paths) or 'neither'}")
+    args = replace(args, follow=args.follow or ("sdc" if is_scenario else "none"))
+    written = record(_pictures(_clip(args), args), args.paths[-1], args.fps)
     print(written[0] if len(written) == 1 else f"{written[0]} ... {written[-1].name} ({len(written)} pictures)")
     return 0
 
 
+def _clip(args: Args) -> Clip:
+    from trafficgym.errors import ConfigError
+    from trafficgym.viewer.live import clip_of_scenario
+    from trafficgym.viewer.playlist import clip_of, find_scene, open_source, scenario_of
+
+    scene = scenario_of(args.family, args.scenario, args.seed)
+    if scene is not None:
+        if args.scene is not None:
+            raise ConfigError("--scene is for scenes of a SOURCE")
+        return clip_of_scenario(scene, args.policy or "idm", seed=args.seed)
+    scenes = open_source(args.paths[0])
+    scene = scenes[0 if args.scene is None else find_scene(scenes, args.scene)]
+    return clip_of(scene, args.policy or "log", args.seed)
+
+
 def _pictures(clip: Clip, args: Args) -> Iterator[NDArray[np.uint8]]:
+    import numpy as np
+
     from trafficgym.errors import ConfigError
     from trafficgym.viewer.painter import Painter, Style
     from trafficgym.viewer.palette import DARK, LIGHT
@@ -76,14 +101,12 @@ def _pictures(clip: Clip, args: Args) -> Iterator[NDArray[np.uint8]]:
     target = _target(clip, args.follow)
     for step in range(clip.num_steps) if args.step is None else (args.step,):
         frame = clip.frame(step)
-        if target is not None and frame.present[target]:
-            camera = camera.at(frame.x[target], frame.y[target])
+        for here in np.flatnonzero((frame.id == target) & frame.present):
+            camera = camera.at(frame.x[here], frame.y[here])
         yield painter.paint(clip.scene, frame, camera)
 
 
 def _first_camera(clip: Clip, args: Args) -> Camera:
-    from dataclasses import replace
-
     from trafficgym.viewer.camera import fit
 
     camera = fit(clip.scene, args.size)
@@ -91,21 +114,21 @@ def _first_camera(clip: Clip, args: Args) -> Camera:
     return replace(camera, scale=scale)
 
 
-def _target(clip: Clip, follow: str) -> int | None:
-    """Index of the track to follow."""
+def _target(clip: Clip, follow: str | None) -> int | None:
+    """Id of the track to follow."""
     from trafficgym.errors import ConfigError
 
-    if follow == "none":
+    if follow is None or follow == "none":
         return None
     if follow == "sdc":
         if clip.scene.sdc is None:
             raise ConfigError(
                 f"--follow sdc: scene {clip.scene.id!r} does not say which track the SDC is; give a track id"
             )
-        return clip.scene.sdc
+        return int(clip.scene.tracks.id[clip.scene.sdc])
     ids = [str(number) for number in clip.scene.tracks.id]
     if follow not in ids:
         raise ConfigError(
             f"--follow {follow}: scene {clip.scene.id!r} has the tracks {', '.join(ids)}, or say sdc or none"
         )
-    return ids.index(follow)
+    return int(follow)

@@ -13,6 +13,7 @@ from trafficgym.viewer.frame import Frame, Ghosts, frame_of_log, frame_of_rollou
 
 if TYPE_CHECKING:
     from trafficgym.scene.scene import Scene
+    from trafficgym.viewer.live import LiveRun
     from trafficgym.world.rollout import Rollout
 
 
@@ -26,6 +27,8 @@ class Clip:
     scene: Scene
     num_steps: int
     frame: Callable[[int], Frame]  # step in [0, num_steps) to what is drawn
+    title: str = ""  # for the window; empty: the scene's id
+    run: LiveRun | None = None  # where keys can drive: what is asked for first is played first
 
     def at(self, time: float) -> Frame:
         """The frame at a `time` in steps; between two steps things are half way."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -69,6 +70,7 @@ class Frame:
     ghosts: Ghosts | None = None
     focus: int | None = None  # the object to point out: ego, SDC, or the one that is followed
     text: tuple[str, ...] = ()  # lines for the upper left corner
+    driver_labels: Mapping[Driver, str] = field(default_factory=dict)  # words for the legend other than the usual ones
 
 
 def frame_of_log(scene: Scene, step: int) -> Frame:

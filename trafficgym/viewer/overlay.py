@@ -121,7 +121,8 @@ def _legend_entries(frame: Frame, palette: Palette) -> list[tuple[str, Symbol]]:
     """Words and the symbol before them, for what is in the frame."""
     present, ghosts = frame.present, frame.ghosts
     drivers = [driver for driver in DRIVER_LABELS if (frame.controller[present] == driver).any()]
-    entries = [(DRIVER_LABELS[driver], _car_symbol(palette.drivers[driver], palette)) for driver in drivers]
+    labels = {**DRIVER_LABELS, **frame.driver_labels}
+    entries = [(labels[driver], _car_symbol(palette.drivers[driver], palette)) for driver in drivers]
     for event, (letter, word) in EVENT_BADGES.items():
         if (frame.state[present] & event).any():
             entries.append((word, _badge_symbol(letter, palette.events[event])))

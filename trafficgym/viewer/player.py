@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pygame
 
-from trafficgym.viewer.camera import fit
+from trafficgym.viewer.camera import Camera, fit
+from trafficgym.viewer.ego_driver import Pedals
 from trafficgym.viewer.frame import Frame
 from trafficgym.viewer.overlay import SMALL
 from trafficgym.viewer.painter import Painter
 from trafficgym.viewer.palette import Palette
-from trafficgym.viewer.player_state import BAR, HELP, PlayerState, advance, handle, timeline
+from trafficgym.viewer.player_state import BAR, HELP, LIVE_HELP, PlayerState, advance, handle, timeline
 from trafficgym.viewer.playlist import Playlist
 from trafficgym.viewer.raster import draw_boxes
 from trafficgym.viewer.record import record
@@ -23,6 +25,8 @@ from trafficgym.viewer.text import line_height, render
 from trafficgym.viewer.window import open_display
 
 FPS = 60
+LIVE_SCALE = 6.0  # px/m: at 33 m/s some three seconds ahead
+LOOK_AHEAD = 0.22  # of the height of the picture, by which who is followed is below its middle
 
 
 class Player:
@@ -36,6 +40,7 @@ class Player:
         self, playlist: Playlist, *, scene: int = 0, size: tuple[int, int] = (1000, 800), pictures: Path = Path()
     ) -> None:
         self._playlist, self._pictures = playlist, pictures
+        self._loaded: tuple[int, int] | None = None
         self.state = PlayerState(size=(size[0], size[1] + BAR), num_scenes=playlist.num_scenes, scene=scene)
         self._load()
 
@@ -45,12 +50,29 @@ class Player:
         except IndexError:  # now the number of scenes is known
             self.state = replace(self.state, num_scenes=self.state.scene, scene=0)
             self.clip = self._playlist.load(0)
-        self._loaded = self.state.scene
+        is_again = self._loaded is not None and self._loaded[0] == self.state.scene
+        self._loaded = (self.state.scene, self.state.attempt)
         self.state = replace(
-            self.state, num_steps=self.clip.num_steps, time=0.0, playing=True, follow=None, wants_fit=True
+            self.state,
+            num_steps=self.clip.num_steps,
+            time=0.0,
+            playing=True,
+            live=self.clip.run is not None,
+            drives=False,
+            held=frozenset(),
         )
+        if not is_again:
+            self._look()
         self._painter = Painter(self.state.picture_size, self.state.style)
         self._settle()
+
+    def _look(self) -> None:
+        """Choose where to look from: at everything; at the ego, driving upwards, where keys can drive it."""
+        self.state = replace(self.state, follow=None, wants_fit=True)
+        if self.clip.run is not None:
+            ego, frame = self.clip.run.ego, self.clip.at(0)
+            camera = Camera(scale=LIVE_SCALE, rotation=float(frame.yaw[ego]) - np.pi / 2)
+            self.state = replace(self.state, follow=ego, wants_fit=False, camera=camera)
 
     def _settle(self) -> None:
         """Bring camera and painter in line with the state."""
@@ -66,6 +88,8 @@ class Player:
             self.frame = replace(self.frame, focus=follow)
             if self.frame.present[follow]:
                 camera = self.state.camera.at(self.frame.x[follow], self.frame.y[follow])
+                if self.state.live:  # a driver looks ahead, which is up
+                    camera = camera.pan(0, LOOK_AHEAD * self.state.picture_size[1])
                 self.state = replace(self.state, camera=camera)
 
     def feed(self, events: list[pygame.event.Event], seconds: float) -> None:
@@ -73,9 +97,23 @@ class Player:
         for event in events:
             self.state = handle(self.state, event, self.frame)
         self.state = advance(self.state, seconds)
-        if self.state.scene != self._loaded:
+        if (self.state.scene, self.state.attempt) != self._loaded:
             self._load()
+        self._drive()
         self._settle()
+
+    def _drive(self) -> None:
+        """Pass on what drives; keys act where the run has got to, not on what was played."""
+        run = self.clip.run
+        if run is None or run.driver is None:
+            return
+        held = self.state.held
+        run.driver.by_keys = self.state.drives
+        run.driver.pedals = Pedals(
+            *(key in held for key in (pygame.K_UP, pygame.K_DOWN, pygame.K_LEFT, pygame.K_RIGHT))
+        )
+        if held and self.state.time < run.num_played - 2:
+            self.state = replace(self.state, time=float(run.num_played - 1))
 
     def draw(self, surface: pygame.Surface) -> None:
         """Draw picture and bar onto `surface`, which has the state's `size`; save a picture where one is wanted."""
@@ -83,10 +121,10 @@ class Player:
         palette = self.state.style.palette
         surface.blit(draw_bar(self.state, self.frame, palette), (0, self.state.picture_size[1]))
         if self.state.show_help:
-            card = help_card(palette)
+            card = help_card(palette, LIVE_HELP if self.state.live else HELP)
             surface.blit(card, card.get_rect(center=(self.state.size[0] // 2, self.state.picture_size[1] // 2)))
         if self.state.wants_picture:
-            name = f"{self.clip.scene.id}_{round(self.state.time):03d}.png"
+            name = f"{self.clip.scene.id.replace('/', '-')}_{round(self.state.time):03d}.png"
             pixels = pygame.surfarray.array3d(self._painter.surface).swapaxes(0, 1)
             record([pixels], self._pictures / name)
             self.state = replace(self.state, wants_picture=False)
@@ -108,6 +146,7 @@ def play(playlist: Playlist, *, scene: int = 0, size: tuple[int, int] = (1000, 8
             last = now
             if player.state != drawn:  # a paused player costs nothing
                 surface = pygame.display.get_surface() or surface
+                pygame.display.set_caption(f"{player.clip.title or player.clip.scene.id} - trafficgym")
                 player.draw(surface)
                 pygame.display.flip()
                 drawn = player.state
@@ -133,7 +172,7 @@ def draw_bar(state: PlayerState, frame: Frame, palette: Palette) -> pygame.Surfa
     draw_boxes(canvas, np.array(rows, np.float64))
     surface = surface_of(canvas)
     words = f"{int(state.time)} / {state.num_steps - 1}   x{state.speed:g}"
-    if state.num_scenes != 1:
+    if state.num_scenes != 1 and not state.live:
         words += f"   {state.scene + 1}/{state.num_scenes or '?'}"
     text = render(words, SMALL, palette.text_dim)
     surface.blit(text, (right + 16, round(middle - text.get_height() / 2)))
@@ -144,15 +183,15 @@ def _rail(left: float, right: float, y: float, color: tuple[int, int, int]) -> l
     return [(left + right) / 2, y, 1, 0, max((right - left) / 2, 0.1), 2, 2, 0, 1, *color, 1]
 
 
-def help_card(palette: Palette) -> pygame.Surface:
+def help_card(palette: Palette, lines: Sequence[tuple[str, str]] = HELP) -> pygame.Surface:
     """All keys and what they do."""
     step = line_height(SMALL) + 8
-    width, height = 470, step * len(HELP) + 32
+    width, height = 470, step * len(lines) + 32
     canvas = np.empty((height, width, 3), np.uint8)
     canvas[:] = palette.panel
     surface = surface_of(canvas)
     pygame.draw.rect(surface, palette.lane_center, surface.get_rect(), 1)
-    for row, (keys, what) in enumerate(HELP):
+    for row, (keys, what) in enumerate(lines):
         surface.blit(render(keys, SMALL, palette.accent), (20, 18 + step * row))
         surface.blit(render(what, SMALL, palette.text), (150, 18 + step * row))
     return surface

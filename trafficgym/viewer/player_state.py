@@ -17,6 +17,7 @@ BAR = 36  # px, height of the timeline below the picture
 STEPS_PER_SECOND = 10.0
 SPEEDS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 ZOOM = 1.2
+ARROWS = frozenset({pygame.K_UP, pygame.K_DOWN, pygame.K_LEFT, pygame.K_RIGHT})
 CLICK = 4  # px, a press that moves less is a click
 
 HELP = (
@@ -30,6 +31,25 @@ HELP = (
     ("r", "see everything again"),
     ("i t g l", "ids, trails, log ghosts, legend"),
     ("n p", "next, previous scene"),
+    ("s", "save a picture"),
+    ("h", "this help"),
+    ("q  esc", "quit"),
+)
+LIVE_HELP = (
+    ("arrows", "take over the ego: throttle, brake, steer"),
+    ("a", "hand the ego back to IDM, which follows its lane"),
+    ("backspace", "begin again"),
+    ("n p", "next, previous seed"),
+    ("space", "play, pause"),
+    (", .", "one step; with shift ten"),
+    ("home end", "first, last step"),
+    ("[ ]", "slower, faster"),
+    ("wheel  + -", "zoom"),
+    ("drag", "move the picture, or the time on the bar:"),
+    ("", "back to what was played, or on with the run"),
+    ("click  tab  f", "follow what is clicked, the next agent, the ego"),
+    ("r", "see everything"),
+    ("i t l", "ids, trails, legend"),
     ("s", "save a picture"),
     ("h", "this help"),
     ("q  esc", "quit"),
@@ -53,6 +73,10 @@ class PlayerState:
     show_help: bool = False
     drag: Literal["", "pan", "scrub"] = ""
     moved: int = 0  # px since the button went down
+    live: bool = False  # the arrows drive the ego
+    held: frozenset[int] = frozenset()  # keys that drive and are down
+    drives: bool = False  # the ego is driven by keys
+    attempt: int = 0  # how often the run was begun anew
     wants_fit: bool = False  # the loop fits the camera and clears this
     wants_picture: bool = False  # the loop saves a picture and clears this
     quit: bool = False
@@ -78,7 +102,9 @@ def handle(state: PlayerState, event: pygame.event.Event, frame: Frame) -> Playe
     if event.type == pygame.VIDEORESIZE:
         return replace(state, size=(max(event.w, 200), max(event.h, 200)))
     if event.type == pygame.KEYDOWN:
-        return _press(state, event, frame)
+        return _press_live(state, event, frame) if state.live else _press(state, event, frame)
+    if event.type in (pygame.KEYUP, pygame.WINDOWFOCUSLOST):  # whoever leaves the window lets go of everything
+        return replace(state, held=state.held - {event.key} if event.type == pygame.KEYUP else frozenset())
     if event.type == pygame.MOUSEWHEEL:
         return _zoom(state, ZOOM**event.y, getattr(event, "at", None) or pygame.mouse.get_pos())
     if event.type == pygame.MOUSEBUTTONDOWN and event.button == 1:
@@ -106,6 +132,13 @@ def _press(state: PlayerState, event: pygame.event.Event, frame: Frame) -> Playe
         return replace(state, follow=frame.focus if state.follow is None else None)
     act = _KEYS.get(event.key)
     return act(state) if act else state
+
+
+def _press_live(state: PlayerState, event: pygame.event.Event, frame: Frame) -> PlayerState:
+    if event.key in ARROWS:
+        return replace(state, held=state.held | {event.key}, drives=True)
+    act = _LIVE_KEYS.get(event.key)
+    return act(state) if act else _press(state, event, frame)
 
 
 def _go(state: PlayerState, step: float) -> PlayerState:
@@ -163,6 +196,13 @@ _KEYS: dict[int, Callable[[PlayerState], PlayerState]] = {
     pygame.K_h: lambda s: replace(s, show_help=not s.show_help),
     pygame.K_q: lambda s: replace(s, quit=True),
     pygame.K_ESCAPE: lambda s: replace(s, show_help=False) if s.show_help else replace(s, quit=True),
+}
+
+_LIVE_KEYS: dict[int, Callable[[PlayerState], PlayerState]] = {
+    pygame.K_a: lambda s: replace(s, drives=False, held=frozenset()),
+    pygame.K_BACKSPACE: lambda s: replace(s, attempt=s.attempt + 1),
+    pygame.K_LEFTBRACKET: lambda s: _change_speed(s, -1),
+    pygame.K_RIGHTBRACKET: lambda s: _change_speed(s, 1),
 }
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from trafficgym.errors import ConfigError, nearest_key
 from trafficgym.viewer.clip import Clip, clip_of_log, clip_of_rollout
+from trafficgym.viewer.live import live_clip
 
 if TYPE_CHECKING:
     from trafficgym.scene.scene import Scene
@@ -29,6 +30,39 @@ def playlist_of(scenes: Sequence[Scene], policy: str, seed: int) -> Playlist:
 
     num = None if isinstance(scenes, FileScenes) else len(scenes)
     return Playlist(num_scenes=num, load=lambda k: clip_of(scenes[k], policy, seed))
+
+
+def playlist_of_family(family: str) -> Playlist:
+    """Concrete scenarios of a family, each a run that keys can join; the number is the seed."""
+    from trafficgym.scene.generated import family_scene
+
+    def load(seed: int) -> Clip:
+        return live_clip(family_scene(family, seed), title=f"{family}, seed {seed}", seed=seed)
+
+    return Playlist(num_scenes=None, load=load)
+
+
+def playlist_of_scenario(path: str, seed: int) -> Playlist:
+    """The scenario in a file, as a run that keys can join."""
+    from trafficgym.scene.generated import scenario_scene
+
+    scene = scenario_scene(path)
+    return Playlist(num_scenes=1, load=lambda _: live_clip(scene, title=scene.id, seed=seed))
+
+
+def scenario_of(family: str | None, scenario: str | None, seed: int) -> Scene | None:
+    """The scene that ``--family`` or ``--scenario`` names; None where neither is given.
+
+    Raises:
+        ConfigError: both are given, or there is no such family or file.
+    """
+    from trafficgym.scene.generated import family_scene, scenario_scene
+
+    if family is not None and scenario is not None:
+        raise ConfigError("give --family or --scenario, not both")
+    if family is not None:
+        return family_scene(family, seed)
+    return None if scenario is None else scenario_scene(scenario)
 
 
 def open_source(source: str) -> Sequence[Scene]:

@@ -64,10 +64,39 @@ def lane_path(
     tracks = scene.tracks
     x, y, yaw = (float(v[track, start_step]) for v in (tracks.x, tracks.y, tracks.yaw))
     floor = float(tracks.z[track, start_step] - 0.5 * tracks.height[track, start_step])
-    starts = graph.lanes_at(x, y, floor, yaw, bikes=tracks.type[track] != AgentType.VEHICLE)
+    bikes = bool(tracks.type[track] != AgentType.VEHICLE)
+    return lane_path_from(
+        graph, x, y, floor, yaw, future=_future(scene, track, start_step), bikes=bikes, num_points=num_points
+    )
+
+
+def lane_path_from(
+    graph: LaneGraph,
+    x: float,
+    y: float,
+    floor: float,
+    yaw: float,
+    *,
+    future: Float | None = None,
+    bikes: bool = False,
+    num_points: int = NUM_POINTS,
+) -> Float | None:
+    """Follow the lane graph from any pose; see `lane_path`.
+
+    Args:
+        graph: Of the road.
+        x: Box centre, m, as is `y`.
+        y: Likewise.
+        floor: Bottom of the box, m.
+        yaw: Direction, rad.
+        future: Where it is to go, ``[n, 2]`` m; None: the straightest way.
+        bikes: Whether bike lanes count.
+        num_points: M.
+    """
+    starts = graph.lanes_at(x, y, floor, yaw, bikes=bikes)
     if not starts:
         return None
-    points = graph.follow(starts, _future(scene, track, start_step), PATH_STEP_M * num_points)
+    points = graph.follow(starts, np.zeros((0, 2), np.float32) if future is None else future, PATH_STEP_M * num_points)
     line = _bend(graph.xy[points], graph.heading[points], graph.limit[graph.lane_of[points]], x, y, yaw)
     return _sample(line, num_points)
 
@@ -180,4 +209,4 @@ def _sample(line: NDArray[np.float64], num_points: int) -> Float:
     return out
 
 
-__all__ = ["LaneGraph", "lane_path", "log_path", "path_of", "thin"]
+__all__ = ["LaneGraph", "lane_path", "lane_path_from", "log_path", "path_of", "thin"]

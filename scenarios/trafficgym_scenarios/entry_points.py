@@ -1,0 +1,25 @@
+"""What the commands of trafficgym find here, by the entry points in pyproject.toml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trafficgym.errors import ConfigError
+from trafficgym.scene.scene import Scene
+from trafficgym_scenarios.families import find_family, load_scenario
+
+
+def family_scene(name: str, seed: int) -> Scene:
+    """The concrete scenario that a family draws with a seed.
+
+    Raises:
+        ConfigError: there is no such family, or the seed is negative.
+    """
+    if seed < 0:
+        raise ConfigError(f"seed is {seed}; it must not be negative")
+    return find_family(name).sample(seed).scene
+
+
+def scenario_scene(path: str | Path) -> Scene:
+    """A concrete scenario that was saved as JSON; see `load_scenario`."""
+    return load_scenario(path).scene

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -260,6 +260,23 @@ def test_who_vanishes_is_still_simulated_but_not_compared() -> None:
     assert counted.sum(1).tolist() == [78, 27]  # both neighbours must be seen, in the future alone
     _, counted = score.log_likelihood("linear_acceleration")
     assert counted.sum(1).tolist() == [76, 25]
+
+
+@pytest.mark.parametrize("left", [np.nan, np.inf, -np.inf])
+def test_what_a_state_holds_that_is_not_valid_does_not_matter_to_others(left: float) -> None:
+    rng = np.random.default_rng(0)
+    boxes = [car(x, y=y, sdc=k == 0) for k, (x, y) in enumerate(rng.uniform(-30, 30, (20, 2)))]
+    scene = make(*boxes)
+    valid = rng.random((20, STEPS)) < 0.5
+    valid[:, NOW] = valid[0] = True
+
+    def holding(value: float) -> Scene:
+        held = {n: np.where(valid, getattr(scene.tracks, n), np.float32(value)) for n in ("x", "y", "z", "yaw")}
+        return replace(scene, tracks=replace(scene.tracks, valid=valid, **held))
+
+    zeros, odd = Realism(holding(0.0)).log_features, Realism(holding(left)).log_features
+    for field in fields(zeros):
+        assert np.array_equal(getattr(odd, field.name), getattr(zeros, field.name), equal_nan=True), field.name
 
 
 def test_evaluated_objects_come_by_id_and_the_recording_car_once() -> None:

@@ -70,14 +70,15 @@ class Log:
         track = np.concatenate([evaluated, np.setdiff1d(simulated, evaluated)]).astype(np.int32)
         steps = slice(0, config.end_step)
         valid = tracks.valid[track, steps]
-        # Sources leave states that are not valid at 0, which a scene keeps as 0 in its own frame.
-        x, y, z = (getattr(tracks, axis)[track, steps] for axis in "xyz")
+        # Sources leave states that are not valid at 0, which a scene keeps as 0 in its own frame. Those of others may
+        # hold NaN there, which has no place in the order in which neighbours are searched.
+        held = (getattr(tracks, name)[track, steps] for name in ("x", "y", "z", "yaw"))
+        x, y, z, yaw = (np.where(np.isfinite(values), values, np.float32(0)) for values in held)
         empty = ~valid & (x == 0) & (y == 0)
         position = [
             np.where(nothing, np.float32(0), in_source(values, origin))
             for values, nothing, origin in zip((x, y, z), (empty, empty, empty & (z == 0)), scene.origin, strict=True)
         ]
-        yaw = tracks.yaw[track, steps]
         if tracks.turns is not None:
             yaw = (yaw + 2 * np.pi * tracks.turns[track, steps].astype(np.float64)).astype(np.float32)
         return cls(

@@ -34,7 +34,7 @@ class NominalConfig:
     """Share of the road users, where there are crosswalks."""
     cyclists: Interval = Interval(0.0, 0.15)
     """Share of the road users, where the speed limit is at most 18 m/s."""
-    spacing: Interval = Interval(25.0, 60.0, "m")
+    spacing: Interval = Interval(15.0, 60.0, "m")
     """Length of lane for each vehicle, on average."""
 
     def __post_init__(self) -> None:

@@ -338,6 +338,8 @@ def test_a_broken_road_is_found():
         (HighwayOptions, {"limits": ()}, "at least one"),
         (RampOptions, {"parallel": Interval(700, 900, "m")}, "raise length"),
         (BranchOptions, {"at": Interval(0.8, 0.9)}, "does not fit"),
+        (RampOptions, {"ramp_limit": Interval(40, 60, "km/h")}, "give it in m/s"),
+        (HighwayOptions, {"num_lanes": 3}, "give an Interval"),
         (LaneDropOptions, {"side": "rigth"}, "did you mean 'right'"),
         (StreetOptions, {"parking": "sometimes"}, "known: always, any, never"),
         (IntersectionOptions, {"control": "stop"}, "known: all_way_stop"),

@@ -13,7 +13,7 @@ from numpy.random import Generator
 from trafficgym.errors import ConfigError, names_nearest, nearest_key
 from trafficgym.scene.scene import RoadType
 from trafficgym_scenarios.roads.builder import LaneStyle, RoadBuilder
-from trafficgym_scenarios.roads.interval import FASTEST, Interval
+from trafficgym_scenarios.roads.interval import FASTEST, Interval, check_units
 from trafficgym_scenarios.roads.path import Path
 from trafficgym_scenarios.roads.road import Road
 from trafficgym_scenarios.roads.strands import Strand, curved, lay
@@ -47,6 +47,7 @@ class HighwayOptions:
     """At the start."""
 
     def __post_init__(self) -> None:
+        check_units(self)
         if self.shape not in ("any", *SHAPES):
             raise ConfigError(f"shape is {self.shape!r}; {nearest_key(self.shape, ('any', *SHAPES))}")
         self.num_lanes.check("num_lanes", 1, 8)

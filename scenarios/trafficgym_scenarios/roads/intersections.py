@@ -74,7 +74,7 @@ class IntersectionOptions(UrbanOptions):
         check_choice("turn_lanes", self.turn_lanes)
         check_choice("crosswalks", self.crosswalks)
         self.arm_length.check("arm_length", 100.0, 1000.0)
-        self.skew.check("skew", -25.0, 25.0)
+        self.skew.check("skew", -20.0, 20.0)
         self.corner_radius.check("corner_radius", 4.0, 20.0)
         self.pocket.check("pocket", 20.0, self.arm_length.low - 30.0)
         for name, least in (("green", 5.0), ("green_left", 4.0), ("yellow", 2.0), ("all_red", 0.0)):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -45,3 +46,14 @@ class Interval:
                 f"{name} runs from {self.low:g} to {self.high:g} {self.unit}; "
                 f"it must stay between {least:g} and {most:g} {self.unit}".rstrip()
             )
+
+
+def check_units(options: Any) -> None:
+    """Raise ConfigError where an option that is a range by default is something else, or has another unit."""
+    for option in fields(options):
+        value, default = getattr(options, option.name), option.default
+        if isinstance(default, Interval):
+            if not isinstance(value, Interval):
+                raise ConfigError(f"{option.name} is {value!r}; give an Interval, with equal ends to fix it")
+            if value.unit not in ("", default.unit):
+                raise ConfigError(f"{option.name} is given in {value.unit}; give it in {default.unit or 'no unit'}")

@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 STEP = 2.0  # m between the points of a lane
 SEGMENT = 250.0  # m, longest feature
 SAME = 0.1  # m
+GORE = 2.0  # lane widths between the centres of lanes that part or join, up to which the line between them is white
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,25 +153,27 @@ class _Sections:
         return bool(np.abs(d[left] - d[right] - apart).max() < SAME)
 
     def _paint(self, here: Sequence[int], s: Array, d: dict[int, Array]) -> None:
-        """Broken lines between lanes side by side, solid ones elsewhere, none within a lane."""
+        """Broken lines between lanes side by side, solid ones elsewhere, none where lanes lie over one another."""
         for order, i in enumerate(here):
-            half = self.strands[i].style.width / 2
-            has_right = order > 0 and self._is_beside(here[order - 1], i, d)
-            has_left = order + 1 < len(here) and self._is_beside(i, here[order + 1], d)
-            others = [j for j in here if j != i]
-            if has_left:
-                self._line(s, d[i] + half, RoadType.LINE_BROKEN_SINGLE_WHITE, [])
-            elif self.lines.left is not None:
-                self._line(s, d[i] + half, self.lines.left, [d[j] for j in others])
-            if not has_right and self.lines.right is not None:
-                self._line(s, d[i] - half, self.lines.right, [d[j] for j in others])
+            width = self.strands[i].style.width
+            others = np.array([d[j] - d[i] for j in here if j != i]).reshape(-1, len(s))
+            apart = width - SAME
+            if order + 1 < len(here) and self._is_beside(i, here[order + 1], d):
+                self._line(s, d[i] + width / 2, RoadType.LINE_BROKEN_SINGLE_WHITE, np.ones(len(s), bool))
+            else:
+                is_free = np.all((others <= -SAME) | (others >= apart), axis=0)
+                is_gore = np.any((others >= apart) & (others < GORE * width), axis=0)
+                self._line(s, d[i] + width / 2, self.lines.left, is_free & ~is_gore)
+                self._line(s, d[i] + width / 2, RoadType.LINE_SOLID_SINGLE_WHITE, is_free & is_gore)
+            if order == 0 or not self._is_beside(here[order - 1], i, d):
+                is_free = np.all((others <= -apart) | (others >= -SAME), axis=0)
+                self._line(s, d[i] - width / 2, self.lines.right, is_free)
 
-    def _line(self, s: Array, d: Array, kind: RoadType, lanes: Sequence[Array]) -> None:
-        """Paint the line where it is within none of `lanes`, given by their distances from the course."""
-        free = np.ones(len(s), bool)
-        for lane in lanes:
-            free &= np.abs(d - lane) > 1.4
-        bounds = np.flatnonzero(np.diff(np.concatenate([[False], free, [False]])))
+    def _line(self, s: Array, d: Array, kind: RoadType | None, where: NDArray[np.bool_]) -> None:
+        """Paint a line, if it is of any kind, in those places."""
+        if kind is None:
+            return
+        bounds = np.flatnonzero(np.diff(np.concatenate([[False], where, [False]])))
         for a, b in zip(bounds[::2], bounds[1::2], strict=True):
             if b - a > 1:
                 every = [*range(a, b - 1, 2), b - 1]

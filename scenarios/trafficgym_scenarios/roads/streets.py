@@ -14,7 +14,7 @@ from trafficgym.errors import ConfigError, names_nearest, nearest_key
 from trafficgym.scene.scene import RoadType
 from trafficgym_scenarios.roads.builder import APRON, LaneStyle, RoadBuilder
 from trafficgym_scenarios.roads.highways import MPH
-from trafficgym_scenarios.roads.interval import FASTEST, Interval
+from trafficgym_scenarios.roads.interval import FASTEST, Interval, check_units
 from trafficgym_scenarios.roads.path import Path
 from trafficgym_scenarios.roads.road import Road
 from trafficgym_scenarios.roads.strands import Lines, Strand, curved, lay
@@ -44,6 +44,7 @@ class UrbanOptions:
     """By which the road is turned."""
 
     def __post_init__(self) -> None:
+        check_units(self)
         self.num_lanes.check("num_lanes", 1, 3)
         self.lane_width.check("lane_width", 2.6, 4.5)
         self.shoulder.check("shoulder", 0.2, 3.0)

@@ -51,6 +51,9 @@ _LANE_BENDS = 0.9
 """m in one time step; a larger jump is to another lane."""
 _CHANGE_S = 2.0
 """A move to the side goes on for so long."""
+_TURN_S = 3.0
+_PULLS_OUT = 1.0 / 8.0
+"""1/m, of the way of who starts from the side of the road, and may come across."""
 
 
 @njit(cache=True, error_model="numpy")
@@ -126,7 +129,7 @@ def _forecast_one(other, line, lanes, own_s, own_d, own_speed, row, heads, paths
         weight = 0.6 if abs(other[YAW_RATE]) > 0.05 else 1.0
         count = _add_straight(other, weight, other[VX], other[VY], heads, paths, count)
         if weight < 1.0:
-            count = _add_turn(other, 0.8, heads, paths, count)
+            count = _add_turn(other, 0.8, _bend(other), row[OTHER_ACCELERATION], heads, paths, count)
         return count
     weight = 1.0
     if vs > 0 and row[OTHER_S] < own_s and abs(row[OTHER_D] - own_d) < 2.5:
@@ -140,10 +143,21 @@ def _forecast_one(other, line, lanes, own_s, own_d, own_speed, row, heads, paths
         count = _add_across(other, line, row, 0.3 * weight, vd, 3.0 * _LANE_M, heads, paths, count)
     if vs > 0 and row[OTHER_S] > own_s and abs(row[OTHER_D] - own_d) < 2.5:
         count = _add_in_lane(other, line, lanes, row, 0.05, -_HARD_BRAKING, heads, paths, count)
+    aside = row[OTHER_D] - own_d
+    starts = abs(vs) < 5.0 and acceleration > 0.3 and 1.5 < abs(aside) < 6.0 and row[OTHER_S] > own_s
     swing = other[YAW_RATE] - along(line, LINE_CURVATURE, row[OTHER_S]) * vs
-    if abs(swing) > 0.08 and abs(vs) > 1.0:
-        count = _add_turn(other, 0.5 * weight, heads, paths, count)
+    if starts:
+        bend = -_PULLS_OUT if (aside > 0) == (vs > 0) else _PULLS_OUT
+        count = _add_turn(other, 0.3, bend, acceleration, heads, paths, count)
+    elif abs(swing) > 0.08 and abs(vs) > 1.0:
+        count = _add_turn(other, 0.5 * weight, _bend(other), acceleration, heads, paths, count)
     return count
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _bend(other):
+    """Curvature of the way of somebody who moves [1/m]."""
+    return other[YAW_RATE] / max(abs(other[SPEED]), np.float32(1.0))
 
 
 @njit(cache=True, error_model="numpy", inline="always")
@@ -182,22 +196,28 @@ def _add_straight(other, weight, vx, vy, heads, paths, count):
 
 
 @njit(cache=True, error_model="numpy")
-def _add_turn(other, weight, heads, paths, count):
-    """On at the present speed and yaw rate; the turn ends after two seconds."""
+def _add_turn(other, weight, curvature, acceleration, heads, paths, count):
+    """On a circle, for three seconds or a quarter of it, then straight on."""
     _begin(other, weight, heads, count)
     x, y = float(other[X]), float(other[Y])
     yaw, speed = float(other[YAW]), float(other[SPEED])
-    course = np.arctan2(other[VY], other[VX]) if speed >= 0 else np.arctan2(-other[VY], -other[VX])
+    sign = 1.0 if speed >= 0 else -1.0
+    course = np.arctan2(sign * other[VY], sign * other[VX])
     slip = wrap_angle(np.float32(course - yaw)) if abs(speed) > 1.0 else 0.0
+    turned, before = 0.0, 0.0
     for k in range(NUM_TIMES):
-        turn = other[YAW_RATE] * STEP_S if k * STEP_S < _CHANGE_S else 0.0
+        t = (k + 1) * STEP_S
+        way, now = _way(abs(speed), acceleration, t)
+        turn = curvature * (way - before) if t <= _TURN_S and abs(turned) < 0.5 * np.pi else 0.0
+        ux, uy = sign * np.cos(yaw + slip + 0.5 * turn), sign * np.sin(yaw + slip + 0.5 * turn)
+        x += ux * (way - before)
+        y += uy * (way - before)
         yaw += turn
-        ux, uy = np.cos(yaw + slip - 0.5 * turn), np.sin(yaw + slip - 0.5 * turn)
-        x += ux * speed * STEP_S
-        y += uy * speed * STEP_S
+        turned += turn
+        before = way
         at = paths[count, k]
         at[AT_X], at[AT_Y], at[AT_COS], at[AT_SIN] = x, y, np.cos(yaw), np.sin(yaw)
-        at[AT_VX], at[AT_VY] = ux * speed, uy * speed
+        at[AT_VX], at[AT_VY] = ux * now, uy * now
     return count + 1
 
 

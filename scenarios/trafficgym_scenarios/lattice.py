@@ -89,7 +89,7 @@ def decide(table, n, step, row, corridor, manner, scratch):
         for j in range(NUM_ACCELERATIONS):
             acceleration = wanted[j]
             off = acceleration - ideal
-            cost = target[PRICE] + (0.8 if off > 0 else 0.3) * off * off
+            cost = target[PRICE] + (0.8 if off > 0 else 0.2) * off * off
             jerk = acceleration - own[ACCELERATION]
             cost += 0.08 * jerk * jerk
             if cost >= best:
@@ -119,15 +119,15 @@ def _find_targets(own, s, d, line, row, targets):
         target = targets[4 + k]
         offset, is_along, found = _lane_beside(side, ahead, line, bottom, row)
         target[OFFSET] = offset if found else 2.4 * side
-        target[PRICE] = 4.0 if found and is_along else 6.0
+        target[PRICE] = 8.0 if found and is_along else 12.0
         if side > 0 and found and not is_along:
             border = 0.5 * offset
-        targets[2 + k, OFFSET], targets[2 + k, PRICE] = 1.2 * side, 2.0
-        targets[6 + k, OFFSET], targets[6 + k, PRICE] = 0.6 * target[OFFSET], 4.0
+        targets[2 + k, OFFSET], targets[2 + k, PRICE] = 1.2 * side, 4.0
+        targets[6 + k, OFFSET], targets[6 + k, PRICE] = 0.6 * target[OFFSET], 8.0
     targets[0, OFFSET], targets[0, PRICE] = 0.0, 0.0
     if abs(d) > 0.4:
         targets[1, OFFSET], targets[1, PRICE] = 0.0, 0.5
-        targets[8, OFFSET], targets[8, PRICE] = d, 2.5
+        targets[8, OFFSET], targets[8, PRICE] = d, 4.0
     targets[:, STIFFNESS], targets[:, LATERAL] = 2.2, 4.0
     targets[0, STIFFNESS], targets[0, LATERAL] = 1.1, 2.0
     return border

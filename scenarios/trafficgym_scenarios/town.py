@@ -16,7 +16,7 @@ from trafficgym_scenarios.stage import NUM_STEPS, Stage
 BEHIND_M, AHEAD_M = 70.0, 185.0
 """Street behind the ego and ahead of it."""
 _STRAIGHT = Interval(1e6, 1e6, "m")
-_ARM = Interval(120.0, 140.0, "m")
+_ARM = Interval(110.0, 120.0, "m")
 _GREEN_S = 0.1 * NUM_STEPS + 0.5
 
 
@@ -86,9 +86,9 @@ def intersection(rng: Generator, *, control: Control, arms: int = 4) -> Road:
     return (sample_three_way if arms == 3 else sample_four_way)(rng, options)
 
 
-def roundabout(rng: Generator) -> Road:
-    """A roundabout of four arms."""
-    return sample_roundabout(rng, RoundaboutOptions(num_arms=Interval(4, 4), arm_length=_ARM))
+def roundabout(rng: Generator, *, arms: int) -> Road:
+    """A roundabout of 3 or 4 arms."""
+    return sample_roundabout(rng, RoundaboutOptions(num_arms=Interval(arms, arms), arm_length=_ARM))
 
 
 def before_meeting(road: Road, rng: Generator, *, ego: str, hero: str, before: float) -> Stage:

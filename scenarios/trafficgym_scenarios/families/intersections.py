@@ -117,13 +117,13 @@ def stop_sign_runner(p: Parameters, rng: Generator) -> Plot:
 
 
 def roundabout_intruder(p: Parameters, rng: Generator) -> Plot:
-    road = roundabout(rng)
-    start = ("west", "south", "east", "north")[int(rng.integers(4))]
-    enters = FACING[start]
-    hero_leaves = start if rng.random() < 0.5 else LEFT_OF[start]
-    stage = before_meeting(
-        road, rng, ego=f"{start}->{LEFT_OF[start]}", hero=f"{enters}->{hero_leaves}", before=_before(p)
-    )
+    arms = 3 + int(rng.integers(2))
+    road = roundabout(rng, arms=arms)
+    # The ego goes round by half at least before it passes the hero's entry.
+    start = "east" if arms == 3 else str(rng.choice(list(FACING)))
+    enters, leaves = FACING[start], LEFT_OF[start]
+    hero_leaves = (start, leaves)[int(rng.integers(2))]
+    stage = before_meeting(road, rng, ego=f"{start}->{leaves}", hero=f"{enters}->{hero_leaves}", before=_before(p))
     return _plot(road, stage, p, rng, _comes(stage, p, "enters"), ends=(start,))
 
 

@@ -47,7 +47,7 @@ def jaywalker(p: Parameters, rng: Generator, stage: Stage) -> Plot:
 
 
 def cyclist_from_occlusion(p: Parameters, rng: Generator, stage: Stage) -> Plot:
-    first, acceleration = stage.edge_right - 1.2, 2.0
+    first, acceleration = stage.edge_right + BICYCLE[0] / 2 + 0.1, 1.5
     time = p["wait"] + time_for(-first, p["speed"], acceleration) - p["lag"]
     s = stage.start + p["ego_speed"] * time
     phases = waits_then_goes(
@@ -118,7 +118,7 @@ VULNERABLE = (
         write=cyclist_from_occlusion,
         parameters={
             "ego_speed": STREET_SPEED,
-            "speed": Range(low=2.5, high=5.0, unit="m/s", about="speed of the cyclist", harder="high"),
+            "speed": Range(low=2.0, high=4.5, unit="m/s", about="speed of the cyclist", harder="high"),
             "behind": Range(low=0.4, high=2.0, unit="m", about="from the van to the cyclist", harder="low"),
             "lag": LAG,
             "wait": WAIT,

@@ -51,7 +51,8 @@ class Panel:
     field: str
     label: str
     limits: tuple[float, float]
-    published: tuple[float, float] | None = None
+    published: tuple[float, ...] = ()
+    """Drawn as lines; docs/nominal.md names the sources."""
     note: str = ""
 
 
@@ -61,16 +62,16 @@ PANELS = (
         field="acceleration",
         label="acceleration over 0.5 s, m/s²",
         limits=(-5, 4),
-        published=(-3.4, 3.0),
-        note="comfortable: -3.4 (AASHTO) to about 3",
+        published=(-3.4, -3.0),
+        note="braking: -3.4 AASHTO, -3.0 ITE",
     ),
     Panel(field="gap", label="gap to the vehicle ahead, m", limits=(0, 80)),
     Panel(
         field="time_gap",
         label="time gap above 5 m/s, s",
         limits=(0, 6),
-        published=(0.8, 2.5),
-        note="usual: about 0.8 to 2.5",
+        published=(1.3,),
+        note="1.3 on average at capacity, HCM",
     ),
 )
 
@@ -86,10 +87,10 @@ def draw(statistics: dict[str, TrafficStatistics], path: Path) -> None:
 
 
 def _draw(axis: Axes, panel: Panel, statistics: dict[str, TrafficStatistics]) -> None:
-    if panel.published is not None:
-        axis.axvspan(*panel.published, color="#999999", alpha=0.18, lw=0)
-        axis.set_title(panel.note, fontsize=9, loc="left", color="#666666")
-    bins = np.linspace(*panel.limits, 46)
+    for value in panel.published:
+        axis.axvline(value, color="#666666", ls="--", lw=1)
+    axis.set_title(panel.note, fontsize=9, loc="left", color="#666666")
+    bins = np.linspace(*panel.limits, 46).tolist()
     for (name, found), color in zip(statistics.items(), COLORS, strict=False):
         axis.hist(getattr(found, panel.field), bins, density=True, histtype="step", lw=1.6, color=color, label=name)
     axis.set(xlabel=panel.label, yticks=[], xlim=panel.limits)

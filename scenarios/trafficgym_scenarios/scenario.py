@@ -29,6 +29,13 @@ CELLS = 4
 """Each range is cut into so many cells; a chequerboard of them is held out for evaluation."""
 
 
+def check_split(split: Split) -> Split:
+    """Return `split`; raise ConfigError unless there is such a one."""
+    if split not in SPLITS:
+        raise ConfigError(f"split is {split!r}; {nearest_key(str(split), SPLITS)}")
+    return split
+
+
 @names_nearest
 @dataclass(frozen=True, kw_only=True)
 class Range:
@@ -75,8 +82,8 @@ class Plot:
     """Who is only there to fill the road; a real scene has its own."""
 
 
-Need = Literal["left", "right", "beside", "opposite", "parking"]
-"""A lane on the ego's left, right, or either, in its direction; an oncoming one; room to park at the right edge."""
+Need = Literal["left", "right", "beside", "opposite", "kerb", "parking"]
+"""A lane on the ego's left, right, or either, in its direction; an oncoming one; edges; room to park at the right."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -135,8 +142,7 @@ class LogicalScenario:
             criticality: How aggressive the hero is, from 0 to 1: parameters with a harder end lie at that share of the
                 way to it, and only the others are drawn, from all of their range.
         """
-        if split not in SPLITS:
-            raise ConfigError(f"split is {split!r}; {nearest_key(str(split), SPLITS)}")
+        check_split(split)
         rng = np.random.default_rng([seed, zlib.crc32(self.name.encode())])
         while True:
             share = rng.random(len(self.parameters))

@@ -71,7 +71,7 @@ def place(road: Road, net: Network, config: NominalConfig, duration: float, rng:
     """
     num = config.num_agents.draw_whole(rng)
     routes = list(road.routes.values())
-    walkers = round(num * config.pedestrians.draw(rng)) if net.walks else 0
+    walkers = min(round(num * config.pedestrians.draw(rng)), len(net.walks) // 2 * len(SLOTS)) if net.walks else 0
     slow = [r for r, route in enumerate(routes) if route.speed_limit <= SLOW]
     cyclists = round(num * config.cyclists.draw(rng)) if slow else 0
     trucks = config.trucks.draw(rng)
@@ -81,11 +81,10 @@ def place(road: Road, net: Network, config: NominalConfig, duration: float, rng:
     for k in range(num):
         if k < walkers:
             placing.walker()
-        elif k < walkers + cyclists:
-            placing.vehicle(slow, cyclist=True)
         else:
-            truck = rng.random() < trucks
-            while not placing.vehicle(list(range(len(routes))), truck=truck) and placing.radius < WIDEST:
+            cyclist, truck = k < walkers + cyclists, rng.random() < trucks
+            among = slow if cyclist else list(range(len(routes)))
+            while not placing.vehicle(among, truck=truck, cyclist=cyclist) and placing.radius < WIDEST:
                 placing.radius += WIDER
     order = rng.permutation(placing.count)
     return Placed(agents[order], traits[order])
@@ -96,7 +95,7 @@ class _Placing:
         self.net, self.agents, self.traits, self.duration, self.rng = net, agents, traits, duration, rng
         self.routes = list(road.routes.values())
         self.count = 0
-        self.taken: set[tuple[str, int]] = set()
+        self.free = [(walk, slot) for walk in range(len(net.walks)) for slot in range(len(SLOTS))]
         self.focus, self.radius = np.zeros(2), FAR
 
     def focus_on(self, lane_length: float) -> None:
@@ -158,26 +157,20 @@ class _Placing:
         return False
 
     def walker(self) -> None:
-        """Place one more pedestrian at a crosswalk, if there is room."""
+        """Place one more pedestrian at a crosswalk."""
         rng = self.rng
-        for _ in range(TRIES):
-            walk = int(rng.integers(len(self.net.walks)))
-            slot = int(rng.integers(len(SLOTS)))
-            back = walk % 2  # the two directions of a crosswalk follow each other
-            key = (self.net.walks[walk], len(SLOTS) - 1 - slot if back else slot)
-            if key in self.taken:
-                continue
-            self.taken.add(key)
-            route = self.net.num_routes + walk
-            s, d = rng.uniform(0.3, SIDEWALK - 0.8), SLOTS[slot]
-            traits, row = sample_pedestrian(rng), self.agents[self.count]
-            traits[SIDE] = d
-            row[:] = 0.0
-            row[[PRESENT, ROUTE, S, D, WANDER]] = 1.0, route, s, d, d
-            row[X], row[Y], row[YAW] = pose_at(self._way(route), s, d)
-            self.traits[self.count] = traits
-            self.count += 1
-            return
+        # The two directions of a crosswalk follow each other in the list, and have their slots mirrored.
+        walk, slot = self.free.pop(int(rng.integers(len(self.free))))
+        self.free.remove((walk ^ 1, len(SLOTS) - 1 - slot))
+        route = self.net.num_routes + walk
+        s, d = rng.uniform(0.3, SIDEWALK - 0.8), SLOTS[slot]
+        traits, row = sample_pedestrian(rng), self.agents[self.count]
+        traits[SIDE] = d
+        row[:] = 0.0
+        row[[PRESENT, ROUTE, S, D, WANDER]] = 1.0, route, s, d, d
+        row[X], row[Y], row[YAW] = pose_at(self._way(route), s, d)
+        self.traits[self.count] = traits
+        self.count += 1
 
 
 @njit(cache=True, error_model="numpy")

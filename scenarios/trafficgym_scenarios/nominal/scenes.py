@@ -21,6 +21,7 @@ from trafficgym_scenarios.roads import Road
 
 VERSION = 1
 TRIES = 40
+NO_ROOM = 8  # draws without room after which there will be none
 NUM_TO_PREDICT = 8
 _CONFIGS: dict[str, NominalConfig] = {}  # by digest, those of which scenes were made
 MOST_OTHERS = 4  # of those to predict that are not vehicles, if there are as many
@@ -54,6 +55,8 @@ def scene_of(seed: int, config: NominalConfig) -> tuple[Scene, Run]:
         sdc = None if found is None else _sdc(found)
         if found is None or sdc is None:
             rejections["no room"] = rejections.get("no room", 0) + 1
+            if rejections["no room"] == NO_ROOM:
+                break
             continue
         scene = _scene(f"nominal-{VERSION}-{config.digest}-{seed}", found, sdc)
         faults = faults_of(scene)
@@ -63,7 +66,7 @@ def scene_of(seed: int, config: NominalConfig) -> tuple[Scene, Run]:
         for name in faults:
             rejections[name] = rejections.get(name, 0) + 1
     counts = ", ".join(f"{name} {count}" for name, count in rejections.items())
-    raise SceneError(f"nominal seed {seed} on {kind!r}: {TRIES} draws rejected ({counts}); ask for fewer road users")
+    raise SceneError(f"nominal seed {seed} on {kind!r}: all draws rejected ({counts}); ask for fewer road users")
 
 
 def run_of(scene: Scene, config: NominalConfig | None = None) -> Run:

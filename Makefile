@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 EXTRAS ?= all
 JOBS ?= 2
 
-# Scenes of your own: `make demo SCENES=path`. Without, a small generated highway.
+# Scenes of your own: `make demo SCENES=path`. Without, generated ones.
 SCENES ?=
 OUT ?= out/demo
 SECONDS_PPO ?= 60

@@ -9,9 +9,10 @@ from typing import Any
 from trafficgym.envs.single import SceneEnv, SceneVectorEnv
 from trafficgym.errors import ConfigError
 from trafficgym.scene.scene import Scene
-from trafficgym_scenarios.families import FAMILIES, find_family
-from trafficgym_scenarios.scenario import Split
-from trafficgym_scenarios.scenes import SIZE, family_scenes
+from trafficgym_scenarios.families import TRAINED, find_family
+from trafficgym_scenarios.nominal import nominal_scene
+from trafficgym_scenarios.scenario import Split, check_split
+from trafficgym_scenarios.scenes import SIZE, LazyScenes, family_scenes
 
 
 def make(name: str, *, background: Any = None, **options: Any) -> SceneEnv:
@@ -52,9 +53,11 @@ def generated_scenes(
     if split is None:
         split = "train" if criticality is None else "any"
     if name == "nominal":
-        raise ConfigError("nominal scenes are not there yet")
-    trained = [family for family in FAMILIES.values() if not family.held_out]
-    families = trained if name == "long-tail" else [find_family(name)]
+        if criticality is not None:
+            raise ConfigError("nominal traffic has no hero; leave criticality out")
+        first, stride = {"any": (0, 1), "train": (0, 2), "eval": (1, 2)}[check_split(split)]
+        return LazyScenes(lambda i: nominal_scene(first + stride * i), num_scenes)
+    families = TRAINED if name == "long-tail" else [find_family(name)]
     return family_scenes(families, split=split, criticality=criticality, size=num_scenes)
 
 

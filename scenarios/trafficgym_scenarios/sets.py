@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from trafficgym_scenarios.families import FAMILIES
+from trafficgym_scenarios.families import HELD_OUT, TRAINED
 from trafficgym_scenarios.scenario import ConcreteScenario, LogicalScenario, Split
 
 
@@ -19,12 +19,9 @@ def _take(families: Sequence[LogicalScenario], num: int, split: Split) -> tuple[
     return tuple(families[i % len(families)].sample(i // len(families), split) for i in range(num))
 
 
-_TRAINED = [family for family in FAMILIES.values() if not family.held_out]
-_HELD_OUT = [family for family in FAMILIES.values() if family.held_out]
-
-LONGTAIL_TRAIN = _take(_TRAINED, 167, "train")
+LONGTAIL_TRAIN = _take(TRAINED, 167, "train")
 """Of the families that are trained on."""
-LONGTAIL_EVAL = _take(_TRAINED, 166, "eval")
+LONGTAIL_EVAL = _take(TRAINED, 166, "eval")
 """Of the same families, with parameters that were held out."""
-LONGTAIL_OOD = _take(_HELD_OUT, 84, "any") if _HELD_OUT else ()
+LONGTAIL_OOD = _take(HELD_OUT, 84, "any")
 """Of families that are held out: other roads, other behaviour."""

@@ -66,11 +66,11 @@ def test_pettingzoo(options: dict[str, Any], scenes: list[Scene]) -> None:
     parallel_seed_test(lambda: trafficgym.parallel_env(scenes, **options), num_cycles=20)
 
 
-def test_without_scenes_there_is_a_highway() -> None:
+def test_without_scenes_there_are_generated_ones() -> None:
     env = gymnasium.make("trafficgym/Scene-v0")
     observation, info = env.reset(seed=0)
     assert env.observation_space.contains(observation)
-    assert info["scene_id"].startswith("highway-")
+    assert info["scene_id"].startswith("nominal-") or "/" in info["scene_id"]
 
 
 def test_wrappers_of_gymnasium_work(scenes: list[Scene]) -> None:

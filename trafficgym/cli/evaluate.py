@@ -30,11 +30,11 @@ class Args:
     """Drive scenes in closed loop with one or more policies and compare them; table, JSON, HTML report, GIFs."""
 
     scenes: Path | None = None
-    """Scene store, or file or folder of scenes; a small generated highway by default."""
+    """Scene store, or file or folder of scenes; generated ones by default."""
     policy: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Policy to evaluate, may be given several times; log, idm, constant_velocity and random by default."""
     max_scenes: int | None = None
-    """At most so many scenes, the first ones; 8 of the generated highway by default."""
+    """At most so many scenes, the first ones; 8 of the generated ones by default."""
     rollouts: int = 1
     """Rollouts of each scene by each policy."""
     seed: int = 0

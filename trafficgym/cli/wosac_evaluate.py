@@ -30,7 +30,7 @@ class Args:
     Policies drive every object of a scene. Status 1 where scenes had to be left out because of the rollouts."""
 
     scenes: tyro.conf.Positional[Path | None] = None
-    """Scene store, or file or folder of scenes; a small generated highway by default."""
+    """Scene store, or file or folder of scenes; generated ones by default."""
     policy: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Policy to score, may be given several times; idm, constant_velocity and random where nothing else is given."""
     rollouts: Path | None = None
@@ -40,7 +40,7 @@ class Args:
     config: str = "2025"
     """Edition of the metric: 2023, 2024, 2024_leaderboard, 2025."""
     max_scenes: int | None = None
-    """At most so many scenes, the first ones; 8 of the generated highway by default."""
+    """At most so many scenes, the first ones; 8 of the generated ones by default."""
     seed: int = 0
     """Decides everything random: the same seed gives the same numbers."""
     workers: int | None = None

@@ -20,7 +20,7 @@ class TrafficParallelEnv(ParallelEnv):
     that is done leaves `agents` and does not come back before the next `reset`.
 
     Args:
-        scenes: Scenes, or where to read them; None for the embedded highway.
+        scenes: Scenes, or where to read them; None for generated ones.
         render_mode: None, ``"rgb_array"`` or ``"human"``.
         **options: Fields of `EnvConfig`.
     """

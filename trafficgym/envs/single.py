@@ -23,7 +23,7 @@ class SceneEnv(gymnasium.Env):
     off-road or goal. Truncated: the horizon.
 
     Args:
-        scenes: Scenes, or where to read them; None for the embedded highway.
+        scenes: Scenes, or where to read them; None for generated ones.
         render_mode: None, ``"rgb_array"`` or ``"human"``.
         **options: Fields of `EnvConfig`; and `background`, who drives the others (default ``"log"``).
     """
@@ -77,7 +77,7 @@ class SceneVectorEnv(VectorEnv):
     observation of the next episode.
 
     Args:
-        scenes: Scenes, or where to read them; None for the embedded highway.
+        scenes: Scenes, or where to read them; None for generated ones.
         num_envs: B.
         render_mode: None, ``"rgb_array"`` (a tuple with the picture of world 0) or ``"human"``.
         **options: Fields of `EnvConfig`.

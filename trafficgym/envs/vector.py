@@ -42,7 +42,7 @@ class TrafficVectorEnv:
     ``NEXT_STEP`` autoreset), which ignores its actions and gives reward 0; `info["reset"]` says which ones did.
 
     Args:
-        scenes: Scenes, or where to read them (`open_scenes`); None for the embedded highway.
+        scenes: Scenes, or where to read them (`open_scenes`); None for generated ones.
         num_worlds: B.
         render_mode: None, ``"rgb_array"`` or ``"human"``; world 0 is drawn.
         **options: Fields of `EnvConfig`.

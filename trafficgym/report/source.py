@@ -15,7 +15,7 @@ NUM_GENERATED = 8
 
 @dataclass(frozen=True, kw_only=True)
 class SceneSource:
-    """A path to scenes, or the embedded default: a generated highway."""
+    """A path to scenes, or the embedded default: generated scenes."""
 
     path: Path | None = None
     max_scenes: int | None = None
@@ -30,7 +30,7 @@ class SceneSource:
     @property
     def name(self) -> str:
         """For titles."""
-        return str(self.path) if self.path else f"generated highway (seed {self.seed})"
+        return str(self.path) if self.path else f"generated scenes (seed {self.seed})"
 
     def open(self) -> tuple[Sequence[Scene], int]:
         """The scenes, and how many of them to use.

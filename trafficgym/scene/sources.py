@@ -42,15 +42,15 @@ def open_scenes(source: Path | str | Scene | Sequence[Scene]) -> Sequence[Scene]
 
 
 def default_scenes(num: int = 8, seed: int = 0) -> Sequence[Scene]:
-    """The embedded default: scenes that an installed package generates (a highway, from `trafficgym_scenarios`).
+    """The embedded default: scenes that an installed package generates (`trafficgym_scenarios` does).
 
     Raises:
         ConfigError: no installed package offers one.
     """
-    found = entry_points(group="trafficgym.scenes", name="highway")
+    found = entry_points(group="trafficgym.scenes", name="default")
     if not found:
         raise ConfigError(
-            "there is no embedded default: no installed package has the entry point 'highway' of the group "
+            "there is no embedded default: no installed package has the entry point 'default' of the group "
             "'trafficgym.scenes'; reinstall with `pip install -e .`, or name your own scenes"
         )
     scenes: Sequence[Scene] = next(iter(found)).load()(num, seed)

@@ -34,7 +34,9 @@ FAMILIES: Mapping[str, LogicalScenario] = MappingProxyType(
         )
     }
 )
-"""25 to train on and 11 that are held out."""
+"""25 to train on, then 11 that are held out."""
+TRAINED = tuple(family for family in FAMILIES.values() if not family.held_out)
+HELD_OUT = tuple(family for family in FAMILIES.values() if family.held_out)
 
 
 def find_family(name: str) -> LogicalScenario:

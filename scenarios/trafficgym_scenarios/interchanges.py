@@ -15,6 +15,7 @@ from trafficgym_scenarios.roads.ramps import (
     BranchOptions,
     LaneDropOptions,
     RampOptions,
+    WeavingOptions,
     sample_lane_drop,
     sample_merge,
     sample_off_ramp,
@@ -177,7 +178,7 @@ def weaving(rng: Generator, *, speed: float, lead_s: float) -> Stage:
         speed: Of the ego [m/s].
         lead_s: How long before that place it starts [s].
     """
-    options = RampOptions(
+    options = WeavingOptions(
         shape="straight",
         num_lanes=Interval(2, 3),
         length=_LENGTH,

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 
 from trafficgym_scenarios.families import HELD_OUT, TRAINED
+from trafficgym_scenarios.nominal import NominalConfig, nominal_scene
 from trafficgym_scenarios.scenario import ConcreteScenario, LogicalScenario, Split
+from trafficgym_scenarios.scenes import LazyScenes
+
+_NOMINAL = NominalConfig(
+    roads=("highway", "on_ramp", "off_ramp", "merge", "fork", "lane_drop", "weaving"), num_steps=201
+)
 
 
 def fingerprint(scenarios: Sequence[ConcreteScenario]) -> str:
@@ -25,3 +32,7 @@ LONGTAIL_EVAL = _take(TRAINED, 166, "eval")
 """Of the same families, with parameters that were held out."""
 LONGTAIL_OOD = _take(HELD_OUT, 84, "any")
 """Of families that are held out: other roads, other behaviour."""
+NOMINAL_TRAIN = LazyScenes(partial(nominal_scene, config=_NOMINAL), 465)
+"""20 s of nominal traffic on highways of all kinds."""
+NOMINAL_EVAL = LazyScenes(lambda i: nominal_scene(len(NOMINAL_TRAIN) + i, _NOMINAL), 115)
+"""Others of the same kind."""

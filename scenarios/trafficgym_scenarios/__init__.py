@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import trafficgym.world
+from trafficgym.world.kernel_cache import discard_stale_kernels
 
 if TYPE_CHECKING:
     from trafficgym_scenarios.families import FAMILIES, find_family, load_scenario
     from trafficgym_scenarios.highway import HighwayConfig, highway_scene, highway_scenes
     from trafficgym_scenarios.scenes import LazyScenes, family_scenes, mixture
+
+# Before the first kernel is loaded.
+_PACKAGE = Path(__file__).absolute().parent
+discard_stale_kernels(_PACKAGE, _PACKAGE, _PACKAGE / "nominal", Path(trafficgym.world.__file__).parent)
 
 # Lazily, since `import trafficgym` reads the ids from this package.
 _LAZY = {

@@ -112,3 +112,18 @@ def test_where_nothing_can_be_written_or_read_it_is_silent(package: Path) -> Non
     (package / "__pycache__").write_text("a file where the folder should be")
     discard_stale_kernels(package)
     discard_stale_kernels(package / "not there")
+
+
+def test_kernels_that_take_functions_from_another_package_notice_its_changes(package: Path, tmp_path: Path) -> None:
+    ours = tmp_path / "ours"
+    (ours / "__pycache__").mkdir(parents=True)
+    shared = (ours, package / "world")
+    for name in ("world/geometry.py", CONSTANTS[0]):
+        discard_stale_kernels(ours, *shared)
+        kernel = ours / "__pycache__" / "law.step-4.py311.nbi"
+        kernel.touch()
+        discard_stale_kernels(ours, *shared)
+        assert kernel.exists()
+        (package / name).write_text((package / name).read_text() + "# changed\n")
+        discard_stale_kernels(ours, *shared)
+        assert not kernel.exists()

@@ -5,4 +5,5 @@ from pathlib import Path
 from trafficgym.world.kernel_cache import discard_stale_kernels
 
 # Before the first kernel is loaded.
-discard_stale_kernels(Path(__file__).absolute().parents[1])
+_PACKAGE = Path(__file__).absolute().parents[1]
+discard_stale_kernels(_PACKAGE, _PACKAGE / "world", _PACKAGE / "metrics" / "wosac")

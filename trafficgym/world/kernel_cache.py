@@ -9,6 +9,7 @@ collisions would stay as they were.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from hashlib import sha1
 from pathlib import Path
 from zlib import crc32
@@ -18,18 +19,19 @@ CONSTANTS = ("world/state.py", "scene/scene.py")
 """Modules without kernels whose numbers are compiled into them."""
 
 
-def discard_stale_kernels(package: Path) -> None:
-    """Delete the compiled kernels of a package if a source that kernels share has changed since the last call.
+def discard_stale_kernels(package: Path, *shared: Path) -> None:
+    """Delete the compiled kernels of a package if a source that its kernels share has changed since the last call.
 
     It says nothing and raises nothing: where the folder cannot be written to, nobody has edited it either. Processes
     that start at the same time may each delete them, which costs time but is safe, as Numba expects files to vanish.
 
     Args:
-        package: Folder of the package; kernels that others take functions from are those in its ``world``.
+        package: Folder of the package.
+        shared: Folders of the modules whose functions its kernels take; default its ``world``.
     """
     folder = _cache_of(package)
     try:
-        now = _fingerprint(package)
+        now = _fingerprint(package, shared or (package / "world",))
         if _read(folder / STAMP) == now:
             return
         for sources in (package, *(path for path in package.rglob("*") if path.is_dir())):
@@ -52,12 +54,14 @@ def _cache_of(sources: Path) -> Path:
     return Path(elsewhere) / f"{sources.name}_{sha1(str(sources).encode()).hexdigest()}"
 
 
-def _fingerprint(package: Path) -> bytes:
+def _fingerprint(package: Path, shared: Sequence[Path]) -> bytes:
     """By content, since copies and checkouts change the times of files, or keep them."""
     lines = []
-    for file in sorted({*(package / "world").glob("*.py"), *(package / name for name in CONSTANTS)}):
+    roots = {package, *(folder.parent for folder in shared)}
+    constants = {file for root in roots for name in CONSTANTS if (file := root / name).exists()}
+    for file in sorted({*constants, *(file for folder in shared for file in folder.glob("*.py"))}):
         source = file.read_bytes()
-        if b"njit" in source or file.relative_to(package).as_posix() in CONSTANTS:
+        if b"njit" in source or file in constants:
             lines.append(b"%s %08x" % (file.name.encode(), crc32(source)))
     return b"\n".join(lines)
 

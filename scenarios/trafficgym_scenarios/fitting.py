@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
@@ -12,19 +10,20 @@ from numba import njit
 from numpy.typing import NDArray
 
 from trafficgym.scene.scene import AgentType
+from trafficgym.world.casting import road_of
 from trafficgym.world.road_queries import edge_distance, is_corner_off
 from trafficgym.world.state import DT
-from trafficgym_scenarios.site import Site
+from trafficgym_scenarios.cast import CHECKED_S, Cast, meets
 from trafficgym_scenarios.stage import Actor, are_apart
 
 Array = NDArray[np.float64]
 
 FIRST_S = 1.0
 """For so long nobody may be where an actor is."""
-CHECKED_S = 6.0
-"""For so long it must have a road and a lane, unless it has met the ego before."""
 MARGIN_M = 0.3
 """Least room between two boxes at the start."""
+AHEAD_M = 2.0
+"""Least room between an actor's front and whoever is ahead of it, later on."""
 ON_LANE_M = 2.3
 """A vehicle is nowhere further from every lane, not even between two."""
 ALONG_RAD = math.radians(50)
@@ -70,27 +69,6 @@ class Unfit(Exception):
         self.reason, self.detail, self.track = reason, detail, track
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Cast:
-    """The ego and the actors of a story, and how they move."""
-
-    site: Site
-    actors: Sequence[Actor]
-    motion: Array
-    """``[1 + n, T, 6]``, see `Actor.motion`: of the ego, then of the actors, from the scene's first step on."""
-    sizes: Array
-    """``[1 + n, 3]`` m."""
-    bottom: Array
-    """Bottom of the boxes, ``[1 + n, T]`` m."""
-    removed: frozenset[int]
-    """Tracks that are taken out of the scene."""
-
-    @property
-    def now(self) -> int:
-        """The scene's current step."""
-        return self.site.scene.current_step
-
-
 def check(cast: Cast) -> None:
     """Check all actors of a story.
 
@@ -104,12 +82,6 @@ def check(cast: Cast) -> None:
         _check_road(cast, row, actor, last)
         _check_between(cast, row)
         _check_others(cast, row, last)
-
-
-def free_since(cast: Cast, row: int) -> int:
-    """The first step from which on an actor was where nobody else was, until now."""
-    met = _meets(cast, row, np.arange(cast.now + 1)).any(0)
-    return int(np.flatnonzero(met)[-1]) + 1 if met.any() else 0
 
 
 def _check_room(cast: Cast) -> None:
@@ -147,8 +119,9 @@ def _check_road(cast: Cast, row: int, actor: Actor, last: int) -> None:
     if actor.type == AgentType.VEHICLE:
         _check_edges(cast, row, last)
         _check_lanes(cast, row, actor, last)
-    elif actor.type == AgentType.CYCLIST and actor.path is cast.site.stage.path:
-        _check_edges(cast, row, last)
+    elif actor.type == AgentType.CYCLIST:
+        # One who crosses the road may leave it on the other side.
+        _check_edges(cast, row, last if actor.path is cast.site.stage.path else cast.now)
     elif actor.type == AgentType.PEDESTRIAN:
         along, against = lanes.nearest(motion[0, :2], np.asarray(motion[0, 2]), math.tau)
         if min(along, against) < KERB_M:
@@ -156,8 +129,6 @@ def _check_road(cast: Cast, row: int, actor: Actor, last: int) -> None:
 
 
 def _check_edges(cast: Cast, row: int, last: int) -> None:
-    from trafficgym.world.casting import road_of
-
     steps = slice(cast.now, last + 1)
     x, y, yaw = cast.motion[row, steps, :3].T
     boxes = np.stack([x, y, cast.bottom[row, steps], np.cos(yaw), np.sin(yaw)], 1).astype(np.float32)
@@ -220,29 +191,17 @@ def _check_others(cast: Cast, row: int, last: int) -> None:
     """That nobody is where an actor is at first, nor in its way later on."""
     tracks, now = cast.site.scene.tracks, cast.now
     steps = np.arange(now, min(last + 1, tracks.num_steps))
-    meets = _meets(cast, row, steps)
-    first = meets[:, : round(FIRST_S / DT) + 1].any(1)
+    touches = meets(cast, row, steps)
+    first = touches[:, : round(FIRST_S / DT) + 1].any(1)
     if first.any():
         track = int(np.flatnonzero(first)[0])
         raise Unfit(Reason.TAKEN, f"the place of a hero is taken by track {tracks.id[track]}", track)
     x, y, yaw, speed = cast.motion[row, steps, :4].T
     ahead = (tracks.x[:, steps] - x) * np.cos(yaw) + (tracks.y[:, steps] - y) * np.sin(yaw) > 0
     stands = np.hypot(tracks.vx[:, steps], tracks.vy[:, steps]) < 0.5
-    blocked = meets & ((ahead & (np.abs(speed) > 0.5)) | stands)
+    near = meets(cast, row, steps, longer=2 * AHEAD_M)
+    blocked = (near & ahead & (np.abs(speed) > 0.5)) | (touches & stands)
     if blocked.any():
         track, step = np.argwhere(blocked)[0]
         what = f"a hero would run into track {tracks.id[track]} after {DT * step:.1f} s"
         raise Unfit(Reason.IN_THE_WAY, what, int(track))
-
-
-def _meets(cast: Cast, row: int, steps: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Which tracks, but for the ego and those taken out, overlap with an actor at some steps, ``[A, S]``."""
-    tracks = cast.site.scene.tracks
-    pose = np.stack([tracks.x[:, steps], tracks.y[:, steps], tracks.yaw[:, steps]], -1).astype(np.float64)
-    size = np.stack([tracks.length[:, steps], tracks.width[:, steps]], -1).astype(np.float64)
-    apart = are_apart(cast.motion[row, steps, :3], cast.sizes[row], pose, size)
-    its_bottom = tracks.z[:, steps] - 0.5 * tracks.height[:, steps]
-    level = np.abs(its_bottom - cast.bottom[row, steps]) < 2.0
-    meets = tracks.valid[:, steps] & level & ~apart
-    meets[[cast.site.ego, *cast.removed]] = False
-    return np.asarray(meets)

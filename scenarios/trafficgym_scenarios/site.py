@@ -11,7 +11,6 @@ import shapely
 from numpy.typing import NDArray
 
 from trafficgym.scene.scene import Links, RoadMap, RoadType, Scene
-from trafficgym.world.casting import road_of
 from trafficgym.world.lane_graph import LaneGraph
 from trafficgym_scenarios.roads.path import Path
 from trafficgym_scenarios.stage import Stage
@@ -107,11 +106,6 @@ class Ground:
         road = scene.road if scene.road.has_lane_graph else replace(scene.road, successors=joints(scene.road))
         self.graph = LaneGraph(road)
         self._sites: dict[int, Site | NotHere] = {}
-
-    @cached_property
-    def road_row(self) -> NDArray[np.int64]:
-        """`RoadIndex.row` of the scene."""
-        return road_of(self.scene, 4.0).row
 
     @cached_property
     def _before(self) -> list[list[int]]:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
 from trafficgym.errors import ConfigError, nearest_key
-from trafficgym.scene.scene import AgentType, Scene, Tracks
+from trafficgym.scene.scene import AgentType, Scene
 from trafficgym.world.state import DT
-from trafficgym_scenarios.fitting import CHECKED_S, Cast, Reason, Unfit, check, free_since
+from trafficgym_scenarios.cast import Cast, cast_of, insert
+from trafficgym_scenarios.fitting import Reason, Unfit, check
 from trafficgym_scenarios.scenario import LogicalScenario, Need, Parameters
 from trafficgym_scenarios.site import Ground, NotHere, Site
-from trafficgym_scenarios.stage import Actor, DoesNotFit, play
+from trafficgym_scenarios.stage import DoesNotFit
 
 Array = NDArray[np.float64]
 
@@ -157,7 +158,7 @@ def _at(
             except Unfit as why:
                 reasons.append(why)
                 continue
-            return _insert(family, cast, values, seed)
+            return _transplanted(family, cast, values, seed)
         if given.keys() >= family.parameters.keys() - {"ego_speed"}:
             break  # nothing else can be drawn
     often = Counter(why.reason for why in reasons).most_common(1)[0][0]
@@ -218,7 +219,7 @@ def _fitted(family: LogicalScenario, site: Site, values: Parameters, rng: Genera
         plot = family.write(values, rng, site.stage)
     except DoesNotFit as why:
         raise Unfit(Reason.NO_ROOM, str(why)) from None
-    cast = _cast(family, site, plot.others)
+    cast = cast_of(site, plot.others, family.warm_up)
     while True:
         try:
             check(cast)
@@ -238,93 +239,20 @@ def _may_go(site: Site, track: int) -> bool:
     )
 
 
-def _cast(family: LogicalScenario, site: Site, actors: Sequence[Actor]) -> Cast:
-    """Let the actors play against the ego's log."""
-    scene, tracks, now = site.scene, site.scene.tracks, site.scene.current_step
-    num_steps = max(scene.num_steps, now + round(CHECKED_S / DT) + 1)
-    time: Array = (np.arange(num_steps, dtype=np.float64) - now) * DT
-    motion = np.stack([_log_of_ego(site, time), *(actor.motion(time) for actor in actors)])
-    own = [float(size[site.ego, now]) for size in (tracks.length, tracks.width, tracks.height)]
-    sizes = np.array([own, *(actor.size for actor in actors)])
-    scripts = {k: actor.script(family.warm_up) for k, actor in enumerate(actors, start=1) if actor.phases}
-    play(scripts, motion, sizes, current_step=now)
-    usual = float(tracks.z[site.ego, now]) - own[2] / 2 - site.clearance
-    bottom = site.lanes.height(motion[..., :2], usual) + site.clearance
-    return Cast(site=site, actors=actors, motion=motion, sizes=sizes, bottom=bottom, removed=frozenset())
-
-
-def _log_of_ego(site: Site, time: Array) -> Array:
-    """Its log and, where that has nothing, constant speed along its path, as `Actor.motion` has it."""
-    tracks, ego = site.scene.tracks, site.ego
-    valid = np.flatnonzero(tracks.valid[ego])
-    logged = np.stack([values[ego, valid] for values in (tracks.x, tracks.y, tracks.yaw, tracks.vx, tracks.vy)], 1)
-    path, last = site.stage.path, int(valid[-1])
-    s, d = path.project(logged[-1, :2].astype(np.float64))
-    speed = float(np.hypot(*logged[-1, 3:]))
-    out = Actor(path=path, s=float(s), d=float(d), speed=speed).motion(time - time[last])
-    x, y, yaw, vx, vy = logged.T
-    out[valid] = np.stack([x, y, yaw, np.hypot(vx, vy) * np.sign(vx * np.cos(yaw) + vy * np.sin(yaw)), vx, vy], 1)
-    return out
-
-
-def _insert(family: LogicalScenario, cast: Cast, values: Parameters, seed: int) -> Transplanted:
-    """The scene with the actors in it."""
+def _transplanted(family: LogicalScenario, cast: Cast, values: Parameters, seed: int) -> Transplanted:
     site, scene = cast.site, cast.site.scene
-    kept = np.array([track for track in range(scene.num_agents) if track not in cast.removed])
-    new = {int(track): k for k, track in enumerate(kept)}
-    tracks = _with_actors(cast, kept)
-    added = range(len(kept), tracks.num_agents)
-    scripts = {new[track]: script for track, script in scene.scripts.items() if track in new}
-    for track, actor in zip(added, cast.actors, strict=True):
-        if actor.phases:
-            scripts[track] = actor.script(family.warm_up)
+    new = insert(cast, id=f"{family.name}@{scene.id}/{seed}", warm_up=family.warm_up)
+    ego = new.sdc
+    assert ego is not None
     return Transplanted(
-        scene=replace(scene, id=f"{family.name}@{scene.id}/{seed}", tracks=tracks, scripts=scripts),
+        scene=new,
         family=family,
         parameters=values,
         seed=seed,
-        ego=new[site.ego],
-        added=tuple(added),
-        removed=tuple(int(scene.tracks.id[track]) for track in sorted(cast.removed)),
+        ego=ego,
+        added=tuple(range(new.num_agents - len(cast.actors), new.num_agents)),
+        removed=tuple(int(site.scene.tracks.id[track]) for track in sorted(cast.removed)),
     )
-
-
-def _with_actors(cast: Cast, kept: NDArray[np.intp]) -> Tracks:
-    old, site = cast.site.scene.tracks, cast.site
-    steps, num = old.num_steps, len(cast.actors)
-    motion, sizes = cast.motion[1:, :steps], cast.sizes[1:]
-    is_hero = np.array([bool(actor.phases) for actor in cast.actors])
-    since = [free_since(cast, row) for row in range(1, num + 1)]
-    length, width, height = (np.broadcast_to(sizes[:, k, None], (num, steps)) for k in range(3))
-    rows: dict[str, Any] = {
-        "id": old.id.max() + 1 + np.arange(num),
-        "type": np.array([actor.type for actor in cast.actors]),
-        "x": motion[..., 0],
-        "y": motion[..., 1],
-        "z": cast.bottom[1:, :steps] + height / 2,
-        "yaw": (motion[..., 2] + np.pi) % (2 * np.pi) - np.pi,
-        "vx": motion[..., 4],
-        "vy": motion[..., 5],
-        "length": length,
-        "width": width,
-        "height": height,
-        "valid": np.arange(steps) >= np.array(since)[:, None],
-        "is_sdc": np.zeros(num, bool),
-        "to_predict": is_hero,
-        "of_interest": is_hero,
-        "difficulty": np.zeros(num),
-        "turns": np.zeros((num, steps)),
-    }
-    columns: dict[str, Any] = {}
-    for field in fields(Tracks):
-        values = getattr(old, field.name)
-        columns[field.name] = None if values is None else _joined(values[kept], rows[field.name])
-    columns["is_sdc"] = np.arange(len(kept) + num) == np.flatnonzero(kept == site.ego)[0]
-    return Tracks(**columns)
-
-
-def _joined(values: NDArray[Any], rows: NDArray[Any]) -> NDArray[Any]:
-    return np.concatenate([values, np.asarray(rows, values.dtype)])
 
 
 __all__ = ["Ground", "Misfit", "Reason", "Transplanted", "transplant"]

@@ -15,7 +15,8 @@ from trafficgym.viewer.clip import Clip
 from trafficgym.viewer.ego_driver import BICYCLE, EgoDriver
 from trafficgym.viewer.frame import TRAIL_STEPS, Frame, Trails, frame_of_world
 from trafficgym.viewer.palette import DRIVER_LABELS, EVENT_BADGES
-from trafficgym.world.controllers import Policy, select
+from trafficgym.world.config import WorldConfig
+from trafficgym.world.controllers import Control, Policy, select
 from trafficgym.world.roll_out import POLICIES
 from trafficgym.world.state import Driver
 from trafficgym.world.world import World
@@ -45,7 +46,9 @@ class LiveRun:
 
     def __init__(self, scene: Scene, ego: str | Policy, *, seed: int = 0) -> None:
         self.scene, self.driver = scene, ego if isinstance(ego, EgoDriver) else None
-        self._world = World([scene], dynamics=BICYCLE, control={"all": "idm", "ego": ego}, seeds=[seed])
+        control: Control = {"all": "idm", "ego": ego}
+        config = WorldConfig(watch_log=True)  # an ego that follows its log is judged like any other
+        self._world = World([scene], dynamics=BICYCLE, control=control, config=config, seeds=[seed])
         self.num_steps = int(self._world.end_step[0] - self._world.step_index[0]) + 1
         track = int(select(scene, "ego", int(self._world.step_index[0])).argmax())
         self.ego = int(np.flatnonzero(self._world.track[0] == track)[0])

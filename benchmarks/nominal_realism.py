@@ -28,7 +28,7 @@ from trafficgym.metrics.wosac.score import Score, mean_score
 from trafficgym.scene.scene import Scene
 from trafficgym.world.dynamics import TargetPose
 from trafficgym.world.world import World
-from trafficgym_scenarios.nominal import NominalScenes, expert_policy
+from trafficgym_scenarios.nominal import expert_policy, nominal_scenes
 
 STEPS = 80
 
@@ -70,7 +70,7 @@ def main(args: Args) -> None:
     """Print the table."""
     start = time.perf_counter()
     scores: dict[str, list[Score]] = {}
-    for scene in NominalScenes(args.scenes, seed=args.seed):
+    for scene in nominal_scenes(args.scenes, seed=args.seed):
         realism = Realism(scene)
         scores.setdefault("log", []).append(realism.oracle(args.rollouts))
         for name, driven in rollouts(scene, args):

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from trafficgym.scene.readers import find_sources, load_scene
-from trafficgym_scenarios.nominal import NominalConfig, NominalScenes
+from trafficgym_scenarios.nominal import NominalConfig, nominal_scenes
 from trafficgym_scenarios.nominal.statistics import TrafficStatistics, traffic_statistics
 
 PICTURE = Path(__file__).parent / "images/nominal_statistics.png"
@@ -127,7 +127,7 @@ def main(args: Args) -> None:
     statistics = {}
     for name, kinds in GROUPS.items():
         config = NominalConfig(roads=kinds, num_steps=201)
-        statistics[name] = traffic_statistics(NominalScenes(args.scenes, seed=args.seed, config=config))
+        statistics[name] = traffic_statistics(nominal_scenes(args.scenes, seed=args.seed, config=config))
     draw(statistics, PICTURE)
     if args.real:
         statistics["recorded"] = recorded(args.real)

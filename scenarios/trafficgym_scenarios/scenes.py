@@ -5,13 +5,15 @@ from __future__ import annotations
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
 from trafficgym.errors import ConfigError, SceneError
 from trafficgym.scene.scene import Scene
-from trafficgym_scenarios.scenario import LogicalScenario, Split
+
+if TYPE_CHECKING:
+    from trafficgym_scenarios.scenario import LogicalScenario, Split
 
 KEPT = 1024
 SIZE = 1_000_000

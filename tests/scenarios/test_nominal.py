@@ -18,7 +18,7 @@ from trafficgym.world.dynamics import Bicycle, TargetPose
 from trafficgym.world.events import Event
 from trafficgym.world.roll_out import roll_out
 from trafficgym.world.world import World, WorldConfig
-from trafficgym_scenarios.nominal import NominalConfig, NominalScenes, expert_policy, nominal_scene
+from trafficgym_scenarios.nominal import NominalConfig, expert_policy, nominal_scene, nominal_scenes
 from trafficgym_scenarios.nominal.judge import FAULTS, events_of
 from trafficgym_scenarios.nominal.scenes import scene_of
 from trafficgym_scenarios.nominal.statistics import traffic_statistics
@@ -71,7 +71,7 @@ def test_same_seed_same_bytes() -> None:
 
 
 def test_scenes_by_seed_are_a_sequence() -> None:
-    scenes = NominalScenes(3, seed=7)
+    scenes = nominal_scenes(3, seed=7)
     assert len(scenes) == 3
     assert scenes_equal(scenes[1], nominal_scene(8)) is None
     assert [scene.id for scene in scenes[1:]] == [nominal_scene(8).id, scenes[-1].id]
@@ -91,7 +91,7 @@ def test_velocity_is_the_change_of_position_and_a_bicycle_can_follow(kind: str) 
 
 
 def test_the_sdc_is_in_the_midst_and_the_nearest_are_to_be_predicted() -> None:
-    for scene in NominalScenes(6, seed=30):
+    for scene in nominal_scenes(6, seed=30):
         t, sdc = scene.tracks, scene.sdc
         assert sdc is not None and scene.source == "generated" and scene.current_step == 10
         assert t.type[sdc] == AgentType.VEHICLE and (t.x[sdc, 10], t.y[sdc, 10]) == (0.0, 0.0)
@@ -181,12 +181,12 @@ def test_nobody_moves_before_the_signal_and_pedestrians_cross() -> None:
 
 
 def test_traffic_looks_like_traffic() -> None:
-    highway = traffic_statistics(NominalScenes(8, config=replace(LONG, roads="highway")))
+    highway = traffic_statistics(nominal_scenes(8, config=replace(LONG, roads="highway")))
     assert 20.0 < np.median(highway.speed) < 32.0
     assert 1.2 < np.median(highway.time_gap) < 3.0 and np.percentile(highway.time_gap, 1) > 0.5
     assert np.percentile(np.abs(highway.acceleration), 99) < 2.0
     assert 0.02 < highway.lane_changes_per_km < 1.0
-    crossing = traffic_statistics(NominalScenes(8, config=replace(LONG, roads="four_way")))
+    crossing = traffic_statistics(nominal_scenes(8, config=replace(LONG, roads="four_way")))
     assert 5.0 < np.median(crossing.speed) < 14.0
     assert -3.0 < np.percentile(crossing.acceleration, 1) < -1.0 < 1.0 < np.percentile(crossing.acceleration, 99) < 3.0
     assert 1.0 < np.median(crossing.walking_speed) < 1.7

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, overload
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from trafficgym_scenarios.nominal.grounds import draw_road
 from trafficgym_scenarios.nominal.judge import faults_of
 from trafficgym_scenarios.nominal.simulation import WARM_UP, Run, run
 from trafficgym_scenarios.roads import Road
+from trafficgym_scenarios.scenes import LazyScenes
 
 VERSION = 1
 TRIES = 40
@@ -42,8 +43,7 @@ def nominal_scene(seed: int, config: NominalConfig | None = None) -> Scene:
 
 def scene_of(seed: int, config: NominalConfig) -> tuple[Scene, Run]:
     """The scene, and the run that it was made from."""
-    if not isinstance(seed, int | np.integer) or seed < 0:
-        raise ConfigError(f"seed is {seed!r}; give a whole number, 0 or more")
+    check_seed(seed)
     rng = np.random.default_rng(seed)
     rejections: dict[str, int] = {}
     # One kind for all tries, so that the mixture of kinds does not depend on how easy they are.
@@ -67,6 +67,12 @@ def scene_of(seed: int, config: NominalConfig) -> tuple[Scene, Run]:
             rejections[name] = rejections.get(name, 0) + 1
     counts = ", ".join(f"{name} {count}" for name, count in rejections.items())
     raise SceneError(f"nominal seed {seed} on {kind!r}: all draws rejected ({counts}); ask for fewer road users")
+
+
+def check_seed(seed: int) -> None:
+    """Raise ConfigError unless it is a whole number, 0 or more."""
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise ConfigError(f"seed is {seed!r}; give a whole number, 0 or more")
 
 
 def run_of(scene: Scene, config: NominalConfig | None = None) -> Run:
@@ -108,33 +114,25 @@ def _equals(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
     return one.shape == other.shape and bool(np.allclose(one, other, rtol=0.0, atol=1e-3))
 
 
-class NominalScenes(Sequence[Scene]):
-    """Scenes by seed, made when they are asked for: ``NominalScenes(100)[7]`` is ``nominal_scene(7)``.
+def nominal_scenes(num: int, seed: int = 0, config: NominalConfig | None = None) -> LazyScenes:
+    """Scenes by seed, made when they are asked for: ``nominal_scenes(100, seed=5)[7]`` is ``nominal_scene(12)``.
 
     Args:
         num: How many.
         seed: Of the first.
         config: What they are drawn from.
+
+    Raises:
+        ConfigError: `num` or `seed` makes no sense.
     """
+    if num < 1:
+        raise ConfigError(f"num is {num}; ask for at least one scene")
+    check_seed(seed)
+    return LazyScenes(partial(_nominal_scene, seed, config or NominalConfig()), num)
 
-    def __init__(self, num: int, seed: int = 0, config: NominalConfig | None = None) -> None:
-        if num < 1:
-            raise ConfigError(f"num is {num}; ask for at least one scene")
-        self.num, self.seed, self.config = num, seed, config or NominalConfig()
 
-    def __len__(self) -> int:
-        return self.num
-
-    @overload
-    def __getitem__(self, index: int) -> Scene: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Scene]: ...
-    def __getitem__(self, index: int | slice) -> Scene | list[Scene]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(self.num))]
-        if not -self.num <= index < self.num:
-            raise IndexError(f"scene {index} of {self.num}")
-        return nominal_scene(self.seed + index % self.num, self.config)
+def _nominal_scene(first: int, config: NominalConfig, number: int) -> Scene:
+    return nominal_scene(first + number, config)
 
 
 def shift_of(run: Run, sdc: int | None) -> NDArray[np.float64]:

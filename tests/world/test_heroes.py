@@ -174,7 +174,7 @@ def test_worlds_play_alike_alone_and_together_and_after_pickling() -> None:
 def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(ConfigError, match="no trigger is called 'tcc'; did you mean 'ttc'"):
         Trigger(kind="tcc")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="120.0 m/s; give m/s, not km/h"):
+    with pytest.raises(ConfigError, match=r"120\.0 m/s; give m/s, not km/h"):
         Phase(name="speeds", speed=120.0)
     with pytest.raises(ConfigError, match="give one of speed, gap and arrival"):
         Phase(name="both", speed=1.0, gap=2.0)

@@ -1,7 +1,8 @@
 """What others may do in the next seconds, as a careful driver reckons: each goes on, or turns, or brakes hard.
 
-Someone who moves along the driver's path, in either direction, is thought to keep to its lane; anybody else goes
-straight on, or keeps turning. Braking that has begun goes on to a standstill, speeding up for a second.
+Someone who moves along the driver's path, in either direction, is thought to keep to its lane, or to go on shifting
+sideways; anybody else goes straight on, or keeps turning. Whoever starts from the side of the road, or is oncoming,
+slow and begins to turn, may come across. Braking that has begun goes on to a standstill, speeding up for a second.
 """
 
 # mypy: allow-untyped-defs
@@ -52,8 +53,8 @@ _LANE_BENDS = 0.9
 _CHANGE_S = 2.0
 """A move to the side goes on for so long."""
 _TURN_S = 3.0
-_PULLS_OUT = 1.0 / 8.0
-"""1/m, of the way of who starts from the side of the road, and may come across."""
+_SHARP = 1.0 / 8.0
+"""1/m, of the way of who may come across."""
 
 
 @njit(cache=True, error_model="numpy")
@@ -136,6 +137,12 @@ def _forecast_one(other, line, lanes, own_s, own_d, own_speed, row, heads, paths
         # Whoever follows sees what the driver does, unless it is much too fast.
         weight = 0.15 if vs < own_speed + 3.0 else 0.7
     acceleration, shifts = row[OTHER_ACCELERATION], abs(vd) > 0.3
+    may_come = _may_come_across(row, own_s, own_d)
+    sharp = -_SHARP if (row[OTHER_D] > own_d) == (vs > 0) else _SHARP
+    if may_come and vs < 0:  # it turns off, and will not come along the path
+        count = _add_in_lane(other, line, lanes, row, 0.2, acceleration, heads, paths, count)
+        count = _add_turn(other, 0.6, _bend(other), acceleration, heads, paths, count)
+        return _add_turn(other, 0.8, sharp, acceleration, heads, paths, count)
     count = _add_in_lane(other, line, lanes, row, (0.3 if shifts else 1.0) * weight, acceleration, heads, paths, count)
     if shifts:
         count = _add_across(other, line, row, weight, vd, _LANE_M, heads, paths, count)
@@ -143,15 +150,23 @@ def _forecast_one(other, line, lanes, own_s, own_d, own_speed, row, heads, paths
         count = _add_across(other, line, row, 0.3 * weight, vd, 3.0 * _LANE_M, heads, paths, count)
     if vs > 0 and row[OTHER_S] > own_s and abs(row[OTHER_D] - own_d) < 2.5:
         count = _add_in_lane(other, line, lanes, row, 0.05, -_HARD_BRAKING, heads, paths, count)
-    aside = row[OTHER_D] - own_d
-    starts = abs(vs) < 5.0 and acceleration > 0.3 and 1.5 < abs(aside) < 6.0 and row[OTHER_S] > own_s
     swing = other[YAW_RATE] - along(line, LINE_CURVATURE, row[OTHER_S]) * vs
-    if starts:
-        bend = -_PULLS_OUT if (aside > 0) == (vs > 0) else _PULLS_OUT
-        count = _add_turn(other, 0.3, bend, acceleration, heads, paths, count)
+    if may_come:
+        count = _add_turn(other, 0.4, sharp, acceleration, heads, paths, count)
     elif abs(swing) > 0.08 and abs(vs) > 1.0:
         count = _add_turn(other, 0.5 * weight, _bend(other), acceleration, heads, paths, count)
     return count
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _may_come_across(row, own_s, own_d):
+    """Whether somebody slow ahead starts from the side of the road, or is oncoming and begins to turn."""
+    aside, vs = row[OTHER_D] - own_d, row[OTHER_VS]
+    if row[OTHER_S] < own_s or not 1.0 < abs(aside) < 6.0 or abs(vs) > 8.0:
+        return False
+    if vs < 0:
+        return aside * row[OTHER_VD] < 0 and abs(row[OTHER_VD]) > 0.1
+    return vs < 5.0 and row[OTHER_ACCELERATION] > 0.3 and abs(aside) > 1.5
 
 
 @njit(cache=True, error_model="numpy", inline="always")

@@ -87,7 +87,7 @@ def test_velocity_is_the_change_of_position_and_a_bicycle_can_follow(kind: str) 
         assert_allclose(np.diff(position, axis=1) / 0.1, velocity[:, 1:], atol=2e-3)
     followed = roll_out(scene, expert_policy(scene, "log"), dynamics=Bicycle())
     away = np.hypot(followed.x - followed.log("x"), followed.y - followed.log("y"))
-    assert away[t.type == AgentType.VEHICLE].max() < 0.1
+    assert away[t.type == AgentType.VEHICLE].max() < 0.3
 
 
 def test_the_sdc_is_in_the_midst_and_the_nearest_are_to_be_predicted() -> None:

@@ -9,7 +9,7 @@ from numpy.random import Generator
 
 from trafficgym_scenarios.roads import ROADS, IntersectionOptions, Interval, Road, RoundaboutOptions, StreetOptions
 
-FASTEST_STREET = 16.0  # m/s, on urban roads
+FASTEST_STREET = 19.5  # m/s, on urban roads
 SPREAD = 350.0  # m of a street on which traffic begins
 
 

@@ -52,7 +52,8 @@ WIDER, WIDEST = 15.0, 600.0  # m: how the area grows in which road users begin
 PLACES = 16  # tried on each route
 FREEWAY = 20.0  # m/s, limit from which a road is one
 SLOW = 18.0  # m/s, limit up to which cyclists ride
-STEEPEST = 0.45  # rad, steering that a truck may need
+KEENEST = 1.22  # of the speed limit: faster drives nobody
+STEEPEST = 0.32  # rad, steering that a truck may need
 SLOTS = (-0.9, 0.0, 0.9)  # m to the left of a crosswalk's middle: where pedestrians walk without meeting
 
 
@@ -127,7 +128,7 @@ class _Placing:
         speed = self._way(route)[:, c.PSPEED]
         # Time to the end, at the desired speeds.
         remaining = np.cumsum((SPACING / speed)[::-1])[::-1]
-        return float(max((remaining > 1.1 * self.duration).sum() * SPACING - 5.0, 12.0))
+        return float(max((remaining > KEENEST * self.duration).sum() * SPACING - 5.0, 12.0))
 
     def vehicle(self, among: list[int], *, truck: bool = False, cyclist: bool = False) -> bool:
         """Place one more vehicle or cyclist, if there is room; whether there was."""

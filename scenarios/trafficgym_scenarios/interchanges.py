@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from numpy.random import Generator
@@ -113,13 +114,18 @@ def lane_drop(rng: Generator, *, speed: float, lead_s: float, in_ending_lane: bo
         lead_s: How long before the place where both come too close it starts [s].
         in_ending_lane: Whether the ego's lane is the one that ends.
     """
+    side: Literal["left", "right"] = "right" if rng.random() < 0.5 else "left"
     options = LaneDropOptions(
-        shape="straight", length=_LENGTH, at=Interval(0.38, 0.45), taper=Interval(90.0, 140.0, "m")
+        shape="straight",
+        side=side,
+        length=_LENGTH,
+        shoulder=Interval(0.6, 1.4, "m"),  # on a wide one a car could drive on
+        at=Interval(0.38, 0.45),
+        taper=Interval(90.0, 140.0, "m"),
     )
     road = sample_lane_drop(rng, options)
     lanes = sorted(road.routes)
-    on_right = road.conflicts(lanes[0], lanes[1]) is not None
-    ending, through = (lanes[0], lanes[1]) if on_right else (lanes[-1], lanes[-2])
+    ending, through = (lanes[0], lanes[1]) if side == "right" else (lanes[-1], lanes[-2])
     own, other = (ending, through) if in_ending_lane else (through, ending)
     way = way_across(road, own, other)
     stage = stage_on(road, own, way.ego_meets - speed * lead_s, ways={"other": way})

@@ -27,7 +27,7 @@ class Args:
     """Watch the memory of a long run."""
 
     scenes: Path | None = None
-    """Scene store; the generated highway by default."""
+    """Scene store; generated ones by default."""
     steps: int = 1_000_000
     """Env-steps: steps of one world."""
     worlds: int = 32

@@ -28,7 +28,7 @@ class Args:
     """What to paint."""
 
     scenes: tyro.conf.Positional[str | None] = None
-    """Store, file or folder; default the generated highway."""
+    """Store, file or folder; default a generated highway."""
     scene: str = "0"
     """Id or number."""
     agents: int = 64
@@ -73,9 +73,9 @@ def main(args: Args) -> None:
 
 def _scene(args: Args) -> Scene:
     if args.scenes is None:
-        from trafficgym_scenarios.highway import highway_scenes
+        from trafficgym_scenarios import NominalConfig, nominal_scene
 
-        return highway_scenes()[0]
+        return nominal_scene(0, NominalConfig(roads="highway"))
     scenes = open_source(args.scenes)
     return scenes[find_scene(scenes, args.scene)]
 

@@ -5,26 +5,29 @@ Everything in them is generated; what is marked as an event was found by the sam
 
 from __future__ import annotations
 
+import pathlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
 import pygame
 from numpy.typing import NDArray
 
-from trafficgym.scene.scene import AgentType, Scene, Signals, SignalState, Tracks
+from trafficgym.scene.scene import AgentType, RoadType, Scene, Signals, SignalState, Tracks
 from trafficgym.viewer import LIGHT, Camera, Painter, Style, frame_of_log, frame_of_world
 from trafficgym.world.events import EventLimits
 from trafficgym.world.world import World
-from trafficgym_scenarios import HighwayConfig, highway_scene
-from trafficgym_scenarios.course import Carriageway, Course
+from trafficgym_scenarios import NominalConfig, nominal_scene
+from trafficgym_scenarios.roads import Interval, Path
+from trafficgym_scenarios.roads.builder import LaneStyle
+from trafficgym_scenarios.roads.highways import Carriageway, lay_road
 
-IMAGES = Path(__file__).parent / "images"
+IMAGES = pathlib.Path(__file__).parent / "images"
 PANEL = (420, 150)  # px
 STEPS = 21
 HALF = 30.0  # m, from one end of a micro-scene's road to its middle
 LANE = 3.6  # m
+SEED = 29  # of a scene in which the road bends away under the ego
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +48,9 @@ def micro_scene(*boxes: Box, red: bool | None = None) -> Scene:
     Args:
         red: Whether the signal at x = 6 m over the lower lane is red; None for no signal.
     """
-    road = Carriageway(course=Course(length=2 * HALF), num_lanes=2, lane_width=LANE, shoulder=1.0, speed_limit=13.4)
+    course = Path([(-HALF, -LANE / 2), (0.0, -LANE / 2), (HALF, -LANE / 2)])
+    style = LaneStyle(width=LANE, limit=13.4, shoulder=1.0, type=RoadType.LANE_FREEWAY)
+    road = lay_road("straight", course, Carriageway(course=course, num_lanes=2, style=style).lanes())
     return Scene(
         id="micro",
         source="generated",
@@ -53,7 +58,7 @@ def micro_scene(*boxes: Box, red: bool | None = None) -> Scene:
         timestamps=np.arange(STEPS) * 0.1,
         current_step=10,
         tracks=_tracks(boxes),
-        road=road.road_map(np.array([HALF, 0.0])),
+        road=road.map,
         signals=Signals.empty(STEPS) if red is None else _signal(red),
     )
 
@@ -89,7 +94,7 @@ def _tracks(boxes: tuple[Box, ...]) -> Tracks:
 def _signal(red: bool) -> Signals:
     stop = np.tile(np.array([6.0, -LANE / 2, 0.0], np.float32), (1, STEPS, 1))
     return Signals(
-        lane=np.zeros(1, np.int32),  # lane 0 is the lower one; its first segment ends at the origin
+        lane=np.zeros(1, np.int32),  # the lower one
         lane_id=np.ones(1, np.int64),
         state=np.full((1, STEPS), SignalState.STOP if red else SignalState.GO, np.int8),
         stop=stop,
@@ -158,8 +163,9 @@ def draw_events() -> None:
 
 
 def draw_highway() -> None:
-    """The embedded scene: its log, and the same seconds with everybody but the ego driven by IDM."""
-    scene = highway_scene(1, HighwayConfig(shape="s", num_vehicles=(20, 20)))
+    """A nominal scene: its log, and the same seconds with everybody but the ego driven by IDM."""
+    crowd = NominalConfig(roads="highway", num_agents=Interval(24, 24), spacing=Interval(30.0, 30.0, "m"))
+    scene = nominal_scene(SEED, crowd)
     size = (900, 300)
     sdc = scene.sdc
     assert sdc is not None

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from trafficgym.metrics.wosac import Realism, fill_gaps
 from trafficgym.rewards import rollout_rewards
 from trafficgym.scene.scene import Scene
-from trafficgym_scenarios import highway_scenes
+from trafficgym_scenarios import NominalConfig, nominal_scenes
 
 PICTURE = Path(__file__).parent / "images/realism_variance.png"
 NUMBERS = np.array([4, 8, 16, 32, 64])
@@ -53,7 +53,7 @@ def draw() -> None:
     """Write the picture."""
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axis = figure.subplots()
-    scenes = highway_scenes(8)
+    scenes = nominal_scenes(8, config=NominalConfig(roads="highway"))
     for kind, color, label in KINDS:
         values = np.array([variance(scene, kind) for scene in scenes])
         mean = np.exp(np.log(values).mean(0))

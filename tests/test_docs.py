@@ -16,7 +16,7 @@ import pytest
 
 from trafficgym.cli.main import main
 from trafficgym.scene.store import SceneWriter
-from trafficgym_scenarios import highway_scenes
+from trafficgym_scenarios import nominal_scenes
 
 REPO = Path(__file__).resolve().parents[1]
 PAGES = [REPO / "README.md", *sorted((REPO / "docs").glob("*.md"))]
@@ -48,7 +48,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def make_store(folder: Path) -> None:
     with SceneWriter(folder) as writer:
-        for scene in highway_scenes(4):
+        for scene in nominal_scenes(4):
             writer.add(scene)
 
 

@@ -6,9 +6,10 @@ scenes that it was not trained on, before and after.
     python -m trafficgym_baselines.ppo_single --seconds 60
     python -m trafficgym_baselines.ppo_single --scenes val --steps 1000000 --out runs/ppo
 
-Details: the rest of the traffic replays its log; the reward is the environment's default (-1 for an infraction, which
-ends the episode, 1 for the goal, 0.01 for a metre of progress); observations are in [-1, 1] already and are not
-normalised; policy and value are networks of their own, two layers of 128 units each; the learning rate is constant.
+Details: heroes of the long tail play their scripts, and the rest of the traffic replays its log; the reward is the
+environment's default (-1 for an infraction, which ends the episode, 1 for the goal, 0.01 for a metre of progress);
+observations are in [-1, 1] already and are not normalised; policy and value are networks of their own, two layers of
+128 units each; the learning rate is constant.
 """
 
 from __future__ import annotations
@@ -31,7 +32,11 @@ import trafficgym  # noqa: F401  registers the environments
 from trafficgym.errors import ConfigError, TrafficgymError
 from trafficgym.scene.scene import Scene
 from trafficgym.scene.sources import open_scenes
-from trafficgym_scenarios import highway_scenes
+from trafficgym_scenarios import LazyScenes, family_scenes, mixture, nominal_scenes
+from trafficgym_scenarios.families import TRAINED
+from trafficgym_scenarios.sets import LONGTAIL_EVAL
+
+POOL = 200  # generated scenes of each kind; they are made once, so that resets are quick
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +44,7 @@ class Args:
     """Train PPO for a given time or number of steps, and say what became of it."""
 
     scenes: Path | None = None
-    """Store, file or folder of scenes, every fifth of which is held out; a generated highway by default."""
+    """Store, file or folder of scenes, every fifth of which is held out; generated ones by default."""
     seconds: float | None = None
     """Train for so long; 60 where --steps is not given either."""
     steps: int | None = None
@@ -48,7 +53,7 @@ class Args:
     """Of the network, the scenes that are drawn, and the evaluation."""
     num_envs: int = 8
     """Environments that are stepped in turn, in this process."""
-    num_eval: int = 40
+    num_eval: int = 100
     """Episodes on held-out scenes, before and after."""
     out: Path | None = None
     """Folder for model.zip; default none."""
@@ -57,13 +62,26 @@ class Args:
 def split(args: Args) -> tuple[Sequence[Scene], Sequence[Scene]]:
     """Scenes to train on, and others to measure on."""
     if args.scenes is None:
-        return highway_scenes(64, seed=1000 * args.seed), highway_scenes(20, seed=1000 * args.seed + 500)
+        return generated(args.seed)
     scenes = open_scenes(args.scenes)
     numbers = range(len(scenes))
     if len(scenes) < 5:
         print(f"{args.scenes} holds {len(scenes)} scenes: too few to hold any out, so the same ones measure")
         return scenes, scenes
+    print(f"{args.scenes} holds {len(scenes)} scenes, every fifth of which is held out")
     return [scenes[i] for i in numbers if i % 5], [scenes[i] for i in numbers if not i % 5]
+
+
+def generated(seed: int) -> tuple[Sequence[Scene], Sequence[Scene]]:
+    """The long tail and nominal traffic by halves; held out are parameters of the one and seeds of the other."""
+    long_tail = family_scenes(TRAINED, split="train", size=POOL)
+    others = LazyScenes(lambda i: LONGTAIL_EVAL[i].scene, len(LONGTAIL_EVAL))
+    first = 2 * POOL * seed
+    print(f"generated scenes, half of them long tail, half nominal traffic; {POOL} of each to train on")
+    return (
+        mixture(long_tail, nominal_scenes(POOL, first), alpha=0.5, seed=seed),
+        mixture(others, nominal_scenes(POOL, first + POOL), alpha=0.5, seed=seed),
+    )
 
 
 def make_env(scenes: Sequence[Scene]) -> Callable[[], gymnasium.Env]:
@@ -149,7 +167,7 @@ def main() -> None:
     def act(observation: NDArray) -> NDArray:
         return model.predict(observation, deterministic=True)[0]
 
-    print(f"{len(training)} scenes to train on, {len(held_out)} held out, {args.num_eval} episodes on these:")
+    print(f"{args.num_eval} episodes on scenes that were held out:")
     before = evaluate(act, held_out, args)
     print(f"untrained  {before}")
     model.learn(args.steps or 10**9, callback=Budget(seconds))

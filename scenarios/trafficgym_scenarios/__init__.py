@@ -11,7 +11,7 @@ from trafficgym.world.kernel_cache import discard_stale_kernels
 
 if TYPE_CHECKING:
     from trafficgym_scenarios.families import FAMILIES, find_family, load_scenario
-    from trafficgym_scenarios.highway import HighwayConfig, highway_scene, highway_scenes
+    from trafficgym_scenarios.nominal import NominalConfig, expert_policy, nominal_scene, nominal_scenes
     from trafficgym_scenarios.scenes import LazyScenes, family_scenes, mixture
 
 # Before the first kernel is loaded.
@@ -21,14 +21,15 @@ discard_stale_kernels(_PACKAGE, _PACKAGE, _PACKAGE / "nominal", Path(trafficgym.
 # Lazily, since `import trafficgym` reads the ids from this package.
 _LAZY = {
     "FAMILIES": "families",
-    "HighwayConfig": "highway",
     "LazyScenes": "scenes",
+    "NominalConfig": "nominal",
+    "expert_policy": "nominal",
     "family_scenes": "scenes",
     "find_family": "families",
-    "highway_scene": "highway",
-    "highway_scenes": "highway",
     "load_scenario": "families",
     "mixture": "scenes",
+    "nominal_scene": "nominal",
+    "nominal_scenes": "nominal",
 }
 
 
@@ -40,12 +41,13 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "FAMILIES",
-    "HighwayConfig",
     "LazyScenes",
+    "NominalConfig",
+    "expert_policy",
     "family_scenes",
     "find_family",
-    "highway_scene",
-    "highway_scenes",
     "load_scenario",
     "mixture",
+    "nominal_scene",
+    "nominal_scenes",
 ]

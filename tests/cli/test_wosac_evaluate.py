@@ -9,8 +9,8 @@ import pytest
 
 from tests.scene.make_scene import make_scene
 from trafficgym.cli.main import main
-from trafficgym.scene.store import SceneWriter
-from trafficgym_scenarios import highway_scenes
+from trafficgym.scene.store import SceneStore, SceneWriter
+from trafficgym_scenarios import NominalConfig, nominal_scenes
 
 FEW = ["--rollouts-per-scene", "2", "--workers", "1"]
 
@@ -19,7 +19,7 @@ FEW = ["--rollouts-per-scene", "2", "--workers", "1"]
 def store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scenes") / "val"
     with SceneWriter(folder) as writer:
-        for scene in highway_scenes(3):
+        for scene in nominal_scenes(3, config=NominalConfig(roads="highway")):
             writer.add(scene)
     return folder
 
@@ -76,7 +76,7 @@ def test_status_says_whether_rollouts_lack_scenes(store, tmp_path, capsys):
     assert main(scoring) == 1
     said = capsys.readouterr().out
     assert "Means are over 2 scenes; 1 were left out, 1 of them because of the rollouts." in said
-    assert "highway-000002: no rollouts by 'idm' were recorded" in said
+    assert f"{SceneStore(store)[2].id}: no rollouts by 'idm' were recorded" in said
     assert results(out)["skipped"][0]["fault"] == "rollouts"
     assert main([*scoring, "--max-scenes", "2"]) == 0
 

@@ -20,14 +20,15 @@ from trafficgym.envs.single import SceneEnv
 from trafficgym.envs.vector import TrafficVectorEnv
 from trafficgym.scene.scene import AgentType, Scene
 from trafficgym.world.world import World, WorldConfig
-from trafficgym_scenarios.highway import highway_scenes
+from trafficgym_scenarios import nominal_scenes
 
 SMALL = ObservationConfig(agents=6, road_points=20, signals=1)
 
 
 @cache
-def highways() -> list[Scene]:
-    return highway_scenes(4, seed=3)
+def nominal() -> list[Scene]:
+    """With road users of all types, signals, and lanes that cross and merge."""
+    return list(nominal_scenes(4, seed=3))
 
 
 def mixed_scenes() -> list[Scene]:
@@ -93,7 +94,7 @@ def digest(*parts: Any) -> bytes:
 def test_single_vector_of_singles_and_vector_are_one() -> None:
     """`SceneEnv` with seed s + b, world b of `make_vec` and world b of the vector, through crashes and restarts."""
     options: dict[str, Any] = {
-        "scenes": highways(),
+        "scenes": nominal(),
         "observation": SMALL,
         "world": WorldConfig(on_infraction="terminate", on_goal="terminate", horizon=25),
     }
@@ -130,8 +131,8 @@ def test_single_vector_of_singles_and_vector_are_one() -> None:
 
 def test_parallel_and_vector_are_one() -> None:
     options: dict[str, Any] = {"observation": SMALL, "world": WorldConfig(on_infraction="terminate", horizon=20)}
-    parallel = trafficgym.parallel_env(highways(), **options)
-    vector = TrafficVectorEnv(highways(), autoreset=False, **options)
+    parallel = trafficgym.parallel_env(nominal(), **options)
+    vector = TrafficVectorEnv(nominal(), autoreset=False, **options)
     rng = np.random.default_rng(5)
     for episode in range(4):
         seed = 11 if episode == 0 else None
@@ -153,7 +154,7 @@ def test_parallel_and_vector_are_one() -> None:
 def episodes(num: int, seed: int) -> bytes:
     """The hash of `num` random episodes, 64 at a time; nobody who is dead comes back, and nothing is NaN."""
     env = TrafficVectorEnv(
-        highways(),
+        nominal(),
         num_worlds=64,
         num_agents=8,
         control={"all": "idm", "vehicle": "external"},
@@ -189,7 +190,7 @@ def test_a_thousand_random_episodes_twice() -> None:
 def test_random_episodes_of_the_other_facades_twice() -> None:
     def single() -> bytes:
         env, rng, parts = (
-            SceneEnv(highways(), observation=SMALL, world=WorldConfig(horizon=6)),
+            SceneEnv(nominal(), observation=SMALL, world=WorldConfig(horizon=6)),
             np.random.default_rng(0),
             [],
         )
@@ -203,7 +204,7 @@ def test_random_episodes_of_the_other_facades_twice() -> None:
         return digest(*parts)
 
     def parallel() -> bytes:
-        env = trafficgym.parallel_env(highways(), observation=SMALL, world=WorldConfig(horizon=6), dynamics="verlet")
+        env = trafficgym.parallel_env(nominal(), observation=SMALL, world=WorldConfig(horizon=6), dynamics="verlet")
         parts: list[Any] = []
         for episode in range(25):
             env.reset(seed=9 if episode == 0 else None)

@@ -26,7 +26,8 @@ from trafficgym.report.source import SceneSource
 from trafficgym.scene.scene import RoadMap, Scene, Signals
 from trafficgym.world.roll_out import roll_out
 from trafficgym.world.rollout_file import RolloutWriter
-from trafficgym_scenarios import highway_scenes
+from trafficgym_scenarios import NominalConfig, nominal_scenes
+from trafficgym_scenarios.roads import Interval
 
 BOOTSTRAP = Bootstrap(num_resamples=50)
 QUICK = RealismConfig(policies=("idm", "random"), rollouts_per_scene=3, bootstrap=BOOTSTRAP)
@@ -45,7 +46,7 @@ class Given(SceneSource):
 
 @pytest.fixture(scope="module")
 def scenes():
-    return tuple(highway_scenes(3))
+    return tuple(nominal_scenes(3, config=NominalConfig(roads="highway", num_agents=Interval(8, 12))))
 
 
 @pytest.fixture(scope="module")

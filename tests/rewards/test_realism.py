@@ -25,7 +25,8 @@ from trafficgym.scene.scene import Scene
 from trafficgym.scene.sources import open_scenes
 from trafficgym.world.dynamics import Bicycle, TargetPose
 from trafficgym.world.world import World, WorldConfig
-from trafficgym_scenarios import HighwayConfig, highway_scenes
+from trafficgym_scenarios import NominalConfig, nominal_scenes
+from trafficgym_scenarios.roads import Interval
 
 KEEP = WorldConfig(keep_history=True)
 KINDS = ("mloo", "rloo")
@@ -34,7 +35,7 @@ CREDITS = ("scene", "agent")
 
 @pytest.fixture(scope="module")
 def highway() -> list[Scene]:
-    return highway_scenes(3, config=HighwayConfig(num_vehicles=(6, 8)))
+    return list(nominal_scenes(3, config=NominalConfig(roads="highway", num_agents=Interval(6, 8))))
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +204,9 @@ def finish_with_goal(env: TrafficVectorEnv, seed: int) -> None:
     assert world is not None
     rollouts = np.stack([episode(world, b) for b in range(4)])
     wanted = 10 * rollout_rewards(Realism(world.scenes[0]), rollouts)
-    assert terms["realism_mloo"] == pytest.approx(np.where(world.agents, wanted[:, None], 0), abs=1e-6)
+    agents = np.zeros((4, env.num_agents), bool)  # more than this scene has, where another has more
+    agents[:, : world.num_agents] = world.agents
+    assert terms["realism_mloo"] == pytest.approx(np.where(agents, wanted[:, None], 0), abs=1e-6)
     assert reward == pytest.approx(terms["realism_mloo"] + terms["goal_hard"], abs=1e-6)
 
 

@@ -15,11 +15,12 @@ from trafficgym.scene.scene import Scene, SignalState
 from trafficgym.world.dynamics import Bicycle, DeltaPose, Dynamics, TargetPose, Verlet
 from trafficgym.world.events import Event
 from trafficgym.world.world import World
-from trafficgym_scenarios import highway_scene
+from trafficgym_scenarios import NominalConfig, nominal_scenes
 from trafficgym_scenarios.careful import CarefulDriver
 from trafficgym_scenarios.outcome import outcome
 
 ROAD_EDGES = [[(-60, -2.5), (300, -2.5)], [(300, 6.0), (-60, 6.0)]]
+HIGHWAY = NominalConfig(roads="highway")
 
 
 def drive(scene: Scene, *, dynamics: Dynamics | None = None, steps: int = 80) -> np.ndarray:
@@ -96,7 +97,7 @@ def test_what_stands_does_not_creep_or_reverse() -> None:
 
 
 def test_alone_or_in_a_batch_it_does_the_same() -> None:
-    scenes = [highway_scene(seed) for seed in (3, 4, 5)]
+    scenes = list(nominal_scenes(3, config=HIGHWAY))
 
     def states(of: Sequence[Scene]) -> list[np.ndarray]:
         world = World(of, control=CarefulDriver(), seeds=range(len(of)))
@@ -118,7 +119,7 @@ def test_other_dynamics_follow_the_same_plan(dynamics: Dynamics) -> None:
 
 
 def test_traffic_of_careful_drivers_keeps_apart_and_on_the_road() -> None:
-    world = World([highway_scene(seed) for seed in range(3)], control=CarefulDriver())
+    world = World(nominal_scenes(3, config=HIGHWAY), control=CarefulDriver())
     for _ in range(80):
         world.step()
         assert not world.events.holds(Event.COLLISION | Event.OFF_ROAD | Event.INFEASIBLE).any()

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from numpy.typing import NDArray
 
 from trafficgym.errors import ConfigError, SceneError
 from trafficgym.scene.scene import AgentType, Scene, scenes_equal
@@ -41,6 +45,17 @@ def digest(scene: Scene) -> str:
     t = scene.tracks
     parts = (t.x, t.y, t.yaw, t.vx, t.vy, t.valid, t.to_predict, scene.road.xyz, scene.signals.state)
     return hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts)).hexdigest()
+
+
+def boxes(scene: Scene, step: int) -> NDArray[np.object_]:
+    """Footprints of those who are there at `step`, as polygons."""
+    t = scene.tracks
+    there = t.valid[:, step]
+    x, y, yaw, length, width = (getattr(t, name)[there, step] for name in ("x", "y", "yaw", "length", "width"))
+    forward = np.stack([np.cos(yaw), np.sin(yaw)], -1)[:, None] * length[:, None, None] / 2
+    left = np.stack([-np.sin(yaw), np.cos(yaw)], -1)[:, None] * width[:, None, None] / 2
+    corners = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]])
+    return shapely.polygons(np.stack([x, y], -1)[:, None] + corners[:, :1] * forward + corners[:, 1:] * left)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -77,6 +92,17 @@ def test_scenes_by_seed_are_a_sequence() -> None:
     assert [scene.id for scene in scenes[1:]] == [nominal_scene(8).id, scenes[-1].id]
     with pytest.raises(IndexError):
         scenes[3]
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=15, deadline=None)
+def test_nobody_touches_anybody(seed: int) -> None:
+    """By Shapely, which knows nothing of the world's events."""
+    scene = nominal_scene(seed)
+    for step in range(0, scene.num_steps, 3):
+        agents = boxes(scene, step)
+        pairs = shapely.STRtree(agents).query(agents, predicate="intersects")
+        assert_array_equal(pairs[0], pairs[1], err_msg=f"step {step}: a box meets another than itself")
 
 
 @pytest.mark.parametrize("kind", ["highway", "roundabout", "four_way"])

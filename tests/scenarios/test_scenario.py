@@ -12,7 +12,7 @@ import pytest
 import trafficgym
 from tests.scenarios.digest import digest
 from trafficgym.errors import ConfigError, SceneError
-from trafficgym_scenarios import find_family, highway_scenes, load_scenario
+from trafficgym_scenarios import find_family, load_scenario, nominal_scene, nominal_scenes
 from trafficgym_scenarios.scenario import Range
 from trafficgym_scenarios.scenes import LazyScenes, family_scenes, mixture
 
@@ -128,21 +128,21 @@ def test_lazy_scenes_are_made_once_and_go_by_number() -> None:
 
     def make(i: int):  # type: ignore[no-untyped-def]
         made.append(i)
-        return highway_scenes(1, seed=i)[0]
+        return nominal_scene(i)
 
     scenes = LazyScenes(make, 10)
     assert scenes[3] is scenes[3]
     assert scenes[-7] is scenes[3]
     assert made == [3]
-    assert [scene.id for scene in scenes[2:4]] == ["highway-000002", "highway-000003"]
+    assert [scene.id for scene in scenes[2:4]] == [nominal_scene(2).id, nominal_scene(3).id]
     with pytest.raises(IndexError):
         scenes[10]
     with pytest.raises(SceneError, match="go by number, 0 to 9"):
-        scenes["highway-000002"]  # type: ignore[call-overload]
+        scenes[nominal_scene(2).id]  # type: ignore[call-overload]
 
 
 def test_the_mixture_has_its_share_of_the_long_tail() -> None:
-    long_tail, nominal = family_scenes([CUT_IN], size=4), highway_scenes(2)
+    long_tail, nominal = family_scenes([CUT_IN], size=4), nominal_scenes(2)
     scenes = mixture(long_tail, nominal, alpha=0.3)
     share = np.mean([bool(scenes[i].scripts) for i in range(400)])
     assert share == pytest.approx(0.3, abs=0.07)
@@ -155,7 +155,7 @@ def test_the_mixture_has_its_share_of_the_long_tail() -> None:
 
 def test_the_learner_drives_all_but_the_hero_in_the_mixture() -> None:
     """Equation 3 of RTR, through the vector environment with its default control."""
-    env = trafficgym.vector_env(mixture(family_scenes([CUT_IN]), highway_scenes(4)), num_worlds=6, num_agents=12)
+    env = trafficgym.vector_env(mixture(family_scenes([CUT_IN]), nominal_scenes(4)), num_worlds=6, num_agents=12)
     _, info = env.reset(seed=0)
     for b, scene in enumerate(env.world.scenes):  # type: ignore[union-attr]
         driven = set(info["track_id"][b][info["alive"][b]].tolist())
@@ -173,7 +173,7 @@ def test_environments_of_families() -> None:
     _, info = env.reset(seed=3)
     assert info["scene_id"].startswith("cut-in/")
     with pytest.raises(ConfigError, match=r"use trafficgym/Scene-v0"):
-        gymnasium.make("trafficgym/CutIn-v0", scenes=highway_scenes(1))
+        gymnasium.make("trafficgym/CutIn-v0", scenes=nominal_scenes(1))
     with pytest.raises(ConfigError, match="split is 'tests'"):
         gymnasium.make("trafficgym/CutIn-v0", split="tests").reset()
     vector = gymnasium.make_vec("trafficgym/LongTail-v0", num_envs=3)

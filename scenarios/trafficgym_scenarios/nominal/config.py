@@ -1,4 +1,3 @@
-# ruff: noqa: RUF009 (an Interval is frozen)
 """What nominal scenes are drawn from."""
 
 from __future__ import annotations

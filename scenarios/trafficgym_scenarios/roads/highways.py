@@ -1,4 +1,3 @@
-# ruff: noqa: RUF009 (an Interval is frozen)
 """Highways of one direction."""
 
 from __future__ import annotations

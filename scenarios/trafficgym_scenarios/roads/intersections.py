@@ -1,4 +1,3 @@
-# ruff: noqa: RUF009 (an Interval is frozen)
 """Three- and four-way intersections: with signals, all-way stop, two-way stop, or yield."""
 
 from __future__ import annotations

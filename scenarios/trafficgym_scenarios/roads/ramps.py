@@ -1,4 +1,3 @@
-# ruff: noqa: RUF009 (an Interval is frozen)
 """Where highways gain and lose lanes: ramps, merges, forks, lane drops and weaving sections."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: RUF009 (an Interval is frozen)
 """Roundabouts of one lane."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: RUF009 (an Interval is frozen)
 """Urban streets between junctions."""
 
 from __future__ import annotations

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from trafficgym.scene.scene import AgentType, RoadMap, Scene, Signals, Tracks
 from trafficgym.scene.script import HeroScript, Phase
 from trafficgym.world.heroes import HeroTables, lay_out, move_heroes
-from trafficgym.world.state import COS, DT, LENGTH, PRESENT, SIN, SPEED, VX, VY, WIDTH, YAW, State, X, Y
+from trafficgym.world.state import BLANK, COS, DT, LENGTH, PRESENT, SIN, SPEED, VX, VY, WIDTH, YAW, X, Y
 from trafficgym_scenarios.roads.path import Path
 
 Array = NDArray[np.float64]
 
 CURRENT_STEP = 10
 NUM_STEPS = 91
+MOTION = [X, Y, YAW, SPEED, VX, VY]
+"""Columns of a world's state that `Actor.motion` has."""
 CAR = (4.8, 2.0, 1.6)
 """Length, width, height [m]."""
 TRUCK = (9.0, 2.5, 3.4)
@@ -166,27 +168,24 @@ def play(scripts: Mapping[int, HeroScript], motion: Array, sizes: Array, *, curr
         sizes: Length, width, height [m], ``[A, 3]``.
         current_step: Now.
     """
-    state = State(1, len(motion))
-    table, before = state.table, state.table.copy()
-    table[0, :, [LENGTH, WIDTH]] = sizes[:, :2].T
-
-    def put(rows: list[int], step: int) -> None:
-        x, y, yaw, speed, vx, vy = motion[rows, step].T
-        for column, values in ((X, x), (Y, y), (YAW, yaw), (SPEED, speed), (VX, vx), (VY, vy)):
-            table[0, rows, column] = values
-        table[0, rows, COS], table[0, rows, SIN], table[0, rows, PRESENT] = np.cos(yaw), np.sin(yaw), 1
-
-    put(list(range(len(motion))), current_step)
+    rows = [0, *scripts]
+    # Every step of those who matter, as rows of a world's state.
+    states = np.broadcast_to(BLANK, (motion.shape[1], len(rows), 16)).copy()
+    states[..., MOTION] = motion[rows].swapaxes(0, 1)
+    states[..., LENGTH], states[..., WIDTH], states[..., PRESENT] = sizes[rows, 0], sizes[rows, 1], 1
+    states[..., COS], states[..., SIN] = np.cos(states[..., YAW]), np.sin(states[..., YAW])
+    table = states[None, current_step].copy()
     tables = HeroTables.zeros(1, len(scripts))
-    for h, (track, script) in enumerate(scripts.items()):
-        for part, row in zip(tables, lay_out(script, table[0, track], track, 0), strict=True):
+    for h, script in enumerate(scripts.values()):
+        for part, row in zip(tables, lay_out(script, table[0, h + 1], h + 1, 0), strict=True):
             part[0, h] = row
-    lane, running, heroes = np.zeros((1, len(motion), 4), np.float32), np.ones(1, bool), list(scripts)
+    before, lane, running = table.copy(), np.zeros((1, len(rows), 4), np.float32), np.ones(1, bool)
     for step in range(current_step + 1, motion.shape[1]):
         before[:] = table
         move_heroes(table, before, running, tuple(tables), lane)
-        motion[heroes, step] = table[0][heroes][:, [X, Y, YAW, SPEED, VX, VY]]
-        put([0], step)
+        states[step, 1:] = table[0, 1:]
+        table[0, 0] = states[step, 0]
+    motion[rows[1:], current_step + 1 :] = states[current_step + 1 :, 1:][..., MOTION].swapaxes(0, 1)
 
 
 def _check_apart(now: Array, sizes: Array, margin: float = 0.3) -> None:

@@ -36,3 +36,10 @@ NOMINAL_TRAIN = LazyScenes(partial(nominal_scene, config=_NOMINAL), 465)
 """20 s of nominal traffic on highways of all kinds."""
 NOMINAL_EVAL = LazyScenes(lambda i: nominal_scene(len(NOMINAL_TRAIN) + i, _NOMINAL), 115)
 """Others of the same kind."""
+
+FINGERPRINTS = {
+    "LONGTAIL_TRAIN": "6a1aacf4adbeff6f",
+    "LONGTAIL_EVAL": "91531ee16f6cc300",
+    "LONGTAIL_OOD": "29d950829914ed61",
+}
+"""What `fingerprint` gives of each; who changes a family changes these, and raises the family's version."""

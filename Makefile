@@ -67,6 +67,8 @@ bench: $(READY)  ## Speed on this machine; some need the recorded scenes of TRAF
 	$(BIN)/python benchmarks/dynamics_error.py --scenes "$(DATA)/womd" "$(DATA)/womd_converted"
 	$(BIN)/python benchmarks/painter.py
 	$(BIN)/python benchmarks/wosac.py --scenes "$(DATA)/womd" "$(DATA)/womd_converted"
+	$(BIN)/python benchmarks/nominal.py --seeds 200
+	$(BIN)/python benchmarks/longtail.py
 
 clean:  ## Remove what the targets made, except .venv
 	rm -rf out runs site build dist .mypy_cache .pytest_cache .ruff_cache .benchmarks

@@ -7,13 +7,18 @@ from pathlib import Path
 from trafficgym.errors import ConfigError
 from trafficgym.scene.scene import Scene
 from trafficgym_scenarios.families import TRAINED, find_family, load_scenario
-from trafficgym_scenarios.nominal import nominal_scene
+from trafficgym_scenarios.nominal import nominal_scene, nominal_scenes
 from trafficgym_scenarios.scenes import LazyScenes
 
 
 def default_scenes(num: int, seed: int) -> LazyScenes:
     """What is driven where no scenes are given: nominal traffic and the long tail by turns."""
     return LazyScenes(lambda i: _long_tail(seed, i // 2) if i % 2 else nominal_scene(seed + i), num)
+
+
+def nominal(num: int, seed: int) -> LazyScenes:
+    """What is driven where no scenes are given and logs must be ordinary driving."""
+    return nominal_scenes(num, seed)
 
 
 def _long_tail(seed: int, number: int) -> Scene:

@@ -127,6 +127,9 @@ class LogicalScenario:
         if not self.parameters:
             raise ConfigError(f"family {self.name!r} has no parameter")
 
+    def __str__(self) -> str:
+        return self.name
+
     @property
     def gym_id(self) -> str:
         """Its Gymnasium id, ``trafficgym/CutIn-v0``."""

@@ -12,7 +12,7 @@ from trafficgym_scenarios.families import FAMILIES
 from trafficgym_scenarios.ids import FAMILY_NAMES, IDS
 from trafficgym_scenarios.scenario import LogicalScenario
 
-families = pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
+families = pytest.mark.parametrize("family", FAMILIES.values(), ids=str)
 SEEDS = range(5)
 
 

@@ -30,7 +30,7 @@ class Args:
     Policies drive every object of a scene. Status 1 where scenes had to be left out because of the rollouts."""
 
     scenes: tyro.conf.Positional[Path | None] = None
-    """Scene store, or file or folder of scenes; generated ones by default."""
+    """Scene store, or file or folder of scenes; generated nominal traffic by default."""
     policy: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Policy to score, may be given several times; idm, constant_velocity and random where nothing else is given."""
     rollouts: Path | None = None
@@ -61,7 +61,8 @@ def main(argv: Sequence[str]) -> int:
         wosac=args.config,
         seed=args.seed,
     )
-    source = SceneSource(path=args.scenes, max_scenes=args.max_scenes, seed=args.seed)
+    # In the long tail the log is what happens to an ego that does nothing: no measure of realism.
+    source = SceneSource(path=args.scenes, max_scenes=args.max_scenes, seed=args.seed, generated="nominal")
     with scene_progress() as on_scene:
         evaluation = evaluate_realism(source, config, workers=args.workers, on_scene=on_scene)
     console = open_console()

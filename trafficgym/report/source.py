@@ -22,6 +22,8 @@ class SceneSource:
     """At most so many, the first ones; of the default exactly so many are generated (8 where None)."""
     seed: int = 0
     """Of the generated scenes."""
+    generated: str = "default"
+    """Which scenes are generated; see `default_scenes`."""
 
     def __post_init__(self) -> None:
         if self.max_scenes is not None and self.max_scenes < 1:
@@ -40,7 +42,7 @@ class SceneSource:
             ConfigError: no path was given and the embedded default is not installed.
         """
         if self.path is None:
-            generated = default_scenes(self.max_scenes or NUM_GENERATED, self.seed)
+            generated = default_scenes(self.max_scenes or NUM_GENERATED, self.seed, kind=self.generated)
             return generated, len(generated)
         scenes = open_scenes(self.path)
         return scenes, len(scenes) if self.max_scenes is None else _at_most(self.max_scenes, scenes)

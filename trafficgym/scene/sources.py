@@ -41,16 +41,22 @@ def open_scenes(source: Path | str | Scene | Sequence[Scene]) -> Sequence[Scene]
     raise SceneError(f"scenes cannot come from a {type(source).__name__}; give a path, a Scene or a sequence of Scenes")
 
 
-def default_scenes(num: int = 8, seed: int = 0) -> Sequence[Scene]:
+def default_scenes(num: int = 8, seed: int = 0, *, kind: str = "default") -> Sequence[Scene]:
     """The embedded default: scenes that an installed package generates (`trafficgym_scenarios` does).
+
+    Args:
+        num: How many.
+        seed: Of the first.
+        kind: Entry point of the group ``trafficgym.scenes``: ``"default"``, or ``"nominal"`` for scenes whose logs are
+            ordinary driving.
 
     Raises:
         ConfigError: no installed package offers one.
     """
-    found = entry_points(group="trafficgym.scenes", name="default")
+    found = entry_points(group="trafficgym.scenes", name=kind)
     if not found:
         raise ConfigError(
-            "there is no embedded default: no installed package has the entry point 'default' of the group "
+            f"there is no embedded default: no installed package has the entry point {kind!r} of the group "
             "'trafficgym.scenes'; reinstall with `pip install -e .`, or name your own scenes"
         )
     scenes: Sequence[Scene] = next(iter(found)).load()(num, seed)

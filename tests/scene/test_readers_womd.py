@@ -36,7 +36,7 @@ def test_tracks_are_in_the_frame_of_the_sdc_at_the_current_step() -> None:
     assert scene.tracks.difficulty.tolist() == [2, 0]
     assert scene.tracks.to_predict.tolist() == [True, False]
     assert scene.tracks.of_interest.tolist() == [True, False]
-    assert scene.tracks.z[1, 0] == 0  # not valid, and the source holds no position
+    assert scene.tracks.z[1, 0] == -1  # not valid, and the source holds no x and y, but a height of 29 m
 
 
 def test_road_keeps_order_graph_and_units() -> None:

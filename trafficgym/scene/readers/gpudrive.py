@@ -123,7 +123,7 @@ def _tracks(data: Mapping[str, Any], objects: Sequence[Mapping[str, Any]], is_no
         type=types,
         x=np.where(valid, position[..., 0], 0.0),
         y=np.where(valid, position[..., 1], 0.0),
-        z=position[..., 2],
+        z=np.where(valid, position[..., 2], 0.0),
         yaw=yaw,
         vx=velocity[..., 0],
         vy=velocity[..., 1],

@@ -29,6 +29,11 @@ CELLS = 4
 """Each range is cut into so many cells; a chequerboard of them is held out for evaluation."""
 
 
+def _check_seed(seed: int) -> None:
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise ConfigError(f"seed is {seed!r}; give a whole number, 0 or more")
+
+
 def check_split(split: Split) -> Split:
     """Return `split`; raise ConfigError unless there is such a one."""
     if split not in SPLITS:
@@ -146,6 +151,7 @@ class LogicalScenario:
                 way to it, and only the others are drawn, from all of their range.
         """
         check_split(split)
+        _check_seed(seed)
         rng = np.random.default_rng([seed, zlib.crc32(self.name.encode())])
         while True:
             share = rng.random(len(self.parameters))
@@ -190,8 +196,9 @@ class LogicalScenario:
         """The scenario of given parameters; those left out are in the middle of their range.
 
         Raises:
-            ConfigError: no parameter of that name, or a value outside its range.
+            ConfigError: no parameter of that name, a value outside its range, or a negative seed.
         """
+        _check_seed(seed)
         for name, value in parameters.items():
             self._check_name(name)
             one = self.parameters[name]
@@ -240,8 +247,8 @@ class ConcreteScenario:
         """
         for attempt in range(TRIES):
             rng = np.random.default_rng([self.seed, zlib.crc32(self.id.encode()), attempt])
-            plot = self.family.plot(self.parameters, rng)
             try:
+                plot = self.family.plot(self.parameters, rng)
                 return compose(
                     self.id, plot.stage, plot.ego, [*plot.others, *plot.traffic], warm_up=self.family.warm_up
                 )

@@ -85,6 +85,12 @@ def test_grids_vary_what_they_are_told_to() -> None:
 
 
 def test_parameters_out_of_range_are_refused() -> None:
+    with pytest.raises(ConfigError, match="seed is -1; give a whole number"):
+        CUT_IN.sample(-1)
+    with pytest.raises(ConfigError, match=r"seed is 0\.5; give a whole number"):
+        CUT_IN.at(0.5, seed=0.5)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="gap is nan m; it lies between"):
+        CUT_IN.concrete({"gap": float("nan")})
     with pytest.raises(ConfigError, match="gap is 50 m; it lies between 3 and 14"):
         CUT_IN.concrete({"gap": 50.0})
 

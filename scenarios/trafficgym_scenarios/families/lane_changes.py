@@ -115,6 +115,16 @@ def tailgater(p: Parameters, rng: Generator, stage: Stage) -> Plot:
     return _plot(stage, p, rng, hero, lead)
 
 
+CUT_IN = {
+    "ego_speed": EGO_SPEED,
+    "gap": GAP,
+    "slower": SLOWER,
+    "duration": DURATION,
+    "wait": WAIT,
+    "traffic": TRAFFIC,
+}
+"""From either side."""
+
 LANE_CHANGES = (
     LogicalScenario(
         name="cut-in",
@@ -122,14 +132,7 @@ LANE_CHANGES = (
         road="highway",
         setting=on_highway(left=True),
         write=cut_in,
-        parameters={
-            "ego_speed": EGO_SPEED,
-            "gap": GAP,
-            "slower": SLOWER,
-            "duration": DURATION,
-            "wait": WAIT,
-            "traffic": TRAFFIC,
-        },
+        parameters=CUT_IN,
     ),
     LogicalScenario(
         name="cut-in-from-right",
@@ -137,14 +140,7 @@ LANE_CHANGES = (
         road="highway",
         setting=on_highway(right=True),
         write=cut_in_from_right,
-        parameters={
-            "ego_speed": EGO_SPEED,
-            "gap": GAP,
-            "slower": SLOWER,
-            "duration": DURATION,
-            "wait": WAIT,
-            "traffic": TRAFFIC,
-        },
+        parameters=CUT_IN,
     ),
     LogicalScenario(
         name="double-cut-in",

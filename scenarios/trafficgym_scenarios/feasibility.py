@@ -160,7 +160,12 @@ def unavoidable_share(
         seed: Of the first; those that follow have the seeds that follow.
         split: See `LogicalScenario.sample`.
         options: See `feasibility`.
+
+    Raises:
+        ConfigError: none is to be drawn.
     """
+    if num < 1:
+        raise ConfigError(f"num is {num}; draw at least one scenario")
     drawn = [feasibility(family.sample(seed + k, split), options=options) for k in range(num)]
     return sum(not one.is_avoidable for one in drawn) / num
 

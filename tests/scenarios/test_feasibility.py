@@ -9,7 +9,8 @@ from tests.scenarios.make_scenario import SPEED, actor, braking_lead, cutting_in
 from tests.world.micro import Box, micro_scene, straight
 from trafficgym.errors import ConfigError
 from trafficgym.scene.scene import Scene
-from trafficgym_scenarios.feasibility import FeasibilityOptions, feasibility
+from trafficgym_scenarios.families import find_family
+from trafficgym_scenarios.feasibility import FeasibilityOptions, feasibility, unavoidable_share
 from trafficgym_scenarios.outcome import outcome
 
 
@@ -80,3 +81,14 @@ def test_bad_input_is_named() -> None:
         FeasibilityOptions(accelerations=())
     with pytest.raises(ConfigError, match="nobody to act"):
         outcome(road_of_one_lane(Box(sdc=True)), "external")
+
+
+def test_the_unavoidable_share_is_that_of_the_scenarios_drawn() -> None:
+    family, rigid = find_family("tailgater"), FeasibilityOptions(accelerations=(-8.0,))
+    drawn = [feasibility(family.sample(seed), options=rigid) for seed in range(5, 13)]
+    share = np.mean([not one.is_avoidable for one in drawn])
+    assert unavoidable_share(family, 8, 5, options=rigid) == share
+    assert share > 0
+    assert unavoidable_share(find_family("hard-brake"), 4) == 0
+    with pytest.raises(ConfigError, match="num is 0"):
+        unavoidable_share(family, 0)

@@ -10,7 +10,15 @@ import pytest
 from trafficgym_scenarios import sets
 from trafficgym_scenarios.families import FAMILIES
 from trafficgym_scenarios.scenario import CELLS, ConcreteScenario
-from trafficgym_scenarios.sets import FINGERPRINTS, LONGTAIL_EVAL, LONGTAIL_OOD, LONGTAIL_TRAIN, fingerprint
+from trafficgym_scenarios.sets import (
+    FINGERPRINTS,
+    LONGTAIL_EVAL,
+    LONGTAIL_OOD,
+    LONGTAIL_TRAIN,
+    NOMINAL_EVAL,
+    NOMINAL_TRAIN,
+    fingerprint,
+)
 
 TRAINED = [name for name, family in FAMILIES.items() if not family.held_out]
 HELD_OUT = [name for name, family in FAMILIES.items() if family.held_out]
@@ -64,3 +72,10 @@ def test_a_fingerprint_tells_sets_apart():
 @pytest.mark.parametrize("name", ["LONGTAIL_TRAIN", "LONGTAIL_EVAL", "LONGTAIL_OOD"])
 def test_the_sets_are_what_they_were(name: str):
     assert fingerprint(getattr(sets, name)) == FINGERPRINTS[name]
+
+
+def test_nominal_sets_are_of_20_s_and_do_not_overlap():
+    assert (len(NOMINAL_TRAIN), len(NOMINAL_EVAL)) == (465, 115)
+    last, first = NOMINAL_TRAIN[-1], NOMINAL_EVAL[0]
+    assert last.num_steps == first.num_steps == 201
+    assert (last.id.rpartition("-")[2], first.id.rpartition("-")[2]) == ("464", "465")

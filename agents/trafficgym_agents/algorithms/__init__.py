@@ -1,0 +1,1 @@
+"""Learning algorithms, against the standard interface of trafficgym."""

@@ -1,0 +1,1 @@
+"""Policies: networks that decide for many agents at once."""

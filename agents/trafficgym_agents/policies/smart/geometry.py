@@ -1,0 +1,73 @@
+"""How nodes lie to each other, and how agents moved: the only geometry that the model sees."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from trafficgym_agents.policies.smart.batch import AgentBatch
+from trafficgym_agents.policies.smart.edges import Edges
+
+Tensor = Any
+
+
+def relations(
+    edges: Edges, xy: Tensor, yaw: Tensor, source_xy: Tensor, source_yaw: Tensor, slot: Tensor | None = None
+) -> Tensor:
+    """How each source lies to its destination.
+
+    Args:
+        edges: E pairs.
+        xy: Of the destinations, float32 ``[D, 2]`` m.
+        yaw: ``[D]`` rad.
+        source_xy: ``[S, 2]`` m.
+        source_yaw: ``[S]`` rad.
+        slot: Of nodes that are both, ``[D]``; adds how many slots later the source is.
+
+    Returns:
+        Distance [m], bearing of the source in the destination's frame [rad] and difference of headings [rad], and of
+        slots where given, float32 ``[E, 3 or 4]``.
+    """
+    source, destination = edges.source, edges.destination
+    away = source_xy[source] - xy[destination]
+    turn = wrapped(source_yaw[source] - yaw[destination])
+    columns = [away.norm(dim=-1), bearing(away, yaw.cos()[destination], yaw.sin()[destination]), turn]
+    if slot is not None:
+        columns.append((slot[source] - slot[destination]).to(xy.dtype))
+    return torch.stack(columns, -1)
+
+
+def wrapped(angle: Tensor) -> Tensor:
+    """Into [-pi, pi), by the reference's formula and in its precision.
+
+    Map pieces that run opposite ways differ by pi up to rounding, and the embeddings of pi and -pi differ: only the
+    same formula on the same bits gives the same sign (golden/smart/README.md section 5).
+    """
+    return (angle + math.pi) % (2 * math.pi) - math.pi
+
+
+def motion_features(agents: AgentBatch, zero_fill_quirk: bool = False) -> Tensor:
+    """Distance from the slot before [m] and its direction in the present heading [rad], float32 ``[N, Q, 2]``.
+
+    Both are 0 in the first slot, and after a slot that is not valid; with the quirk such a slot lies at (0, 0).
+    """
+    here = torch.where(agents.valid[..., None], agents.xy, 0.0)
+    moved = torch.zeros_like(here)
+    moved[:, 1:] = here[:, 1:] - here[:, :-1]
+    if not zero_fill_quirk:
+        known = agents.valid[:, 1:] & agents.valid[:, :-1]
+        moved[:, 1:] = torch.where(known[..., None], moved[:, 1:], 0.0)
+    return moved_features(moved, agents.yaw)
+
+
+def moved_features(moved: Tensor, yaw: Tensor) -> Tensor:
+    """The two numbers of displacements ``[..., 2]`` m at headings ``[...]`` rad, ``[..., 2]``."""
+    return torch.stack([moved.norm(dim=-1), bearing(moved, yaw.cos(), yaw.sin())], -1)
+
+
+def bearing(away: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Angle of displacements ``[..., 2]`` against a heading, ``[...]`` rad; 0 where nothing was moved."""
+    ahead, left = cos * away[..., 0] + sin * away[..., 1], cos * away[..., 1] - sin * away[..., 0]
+    return torch.atan2(left, ahead + 0.0)  # 0.0 turns -0.0, whose angle is pi, into 0.0

@@ -1,0 +1,263 @@
+"""SMART: a network that gives each agent, every half second, a distribution over its next motion token.
+
+The reference's names of parameters are kept, so that its checkpoints fit (golden/smart/README.md section 2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from trafficgym_agents.policies.smart.attention import RelativeAttention, normalised
+from trafficgym_agents.policies.smart.batch import AgentBatch, Batch, MapBatch
+from trafficgym_agents.policies.smart.config import SmartConfig
+from trafficgym_agents.policies.smart.edges import Edges, Groups, edges_back, edges_within
+from trafficgym_agents.policies.smart.fourier import FourierEmbedding, mlp
+from trafficgym_agents.policies.smart.geometry import motion_features, relations
+from trafficgym_agents.policies.smart.vocabulary import CLASSES, Vocabulary
+
+Tensor = Any
+
+TOKEN_HIDDEN = 128
+MAP_TYPES, POLYGONS, LIGHTS = 10, 4, 5
+
+
+class TokenEmbedding(nn.Module):
+    """The three-layer network of the reference, from numbers to ``[N, h]``."""
+
+    def __init__(self, size_in: int, hidden: int) -> None:
+        super().__init__()
+        first, last = mlp(size_in, TOKEN_HIDDEN, hidden), nn.Linear(hidden, hidden)
+        self.mlp = nn.Sequential(*first, nn.LayerNorm(hidden), nn.ReLU(), last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.mlp(x)
+
+
+class TwoLayers(nn.Module):
+    """`fourier.mlp` under the name that checkpoints have for it."""
+
+    def __init__(self, size_in: int, hidden: int, size_out: int) -> None:
+        super().__init__()
+        self.mlp = mlp(size_in, hidden, size_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.mlp(x)
+
+
+class MapEncoder(nn.Module):
+    """Features of map tokens, which see those around them."""
+
+    def __init__(self, config: SmartConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.type_pt_emb = nn.Embedding(MAP_TYPES, config.hidden)
+        self.polygon_type_emb = nn.Embedding(POLYGONS, config.hidden)
+        self.light_pl_emb = nn.Embedding(LIGHTS, config.hidden)
+        self.r_pt2pt_emb = FourierEmbedding(3, config.hidden, config.frequencies)
+        self.pt2pt_layers = nn.ModuleList(RelativeAttention(config) for _ in range(config.map_layers))
+        self.token_emb = TokenEmbedding(22, config.hidden)
+
+    def forward(self, tokens: MapBatch, pieces: Tensor, table_rows: int = 0) -> Tensor:
+        """Encode map tokens, ``[M, h]``; `pieces` are the vocabulary's templates, ``[V, 22]``."""
+        x = self.token_emb(pieces)[tokens.token]
+        x = x + self.type_pt_emb(tokens.type) + self.polygon_type_emb(tokens.polygon) + self.light_pl_emb(tokens.light)
+        xy, scene = tokens.xy.cpu().numpy(), tokens.scene.cpu().numpy()
+        edges = edges_within(self.config.map_radius, xy, scene, xy, Groups.of(scene, int(scene[-1]) + 1), is_same=True)
+        edges = Edges(*(part.to(x.device) for part in edges))
+        relation = relations(edges, tokens.xy, tokens.yaw, tokens.xy, tokens.yaw)
+        relation = normalised(bounded(self.r_pt2pt_emb, self.config.map_radius, table_rows)(relation))
+        for layer in self.pt2pt_layers:
+            x = layer(x, relation, edges)
+        return x
+
+
+class AgentDecoder(nn.Module):
+    """Layers that let agents see their past, the map and each other, and the head over motion tokens."""
+
+    def __init__(self, config: SmartConfig, num_tokens: int) -> None:
+        super().__init__()
+        h, scalars = config.hidden, config.frequencies
+        self.config, self.num_tokens = config, num_tokens
+        self.type_a_emb = nn.Embedding(len(CLASSES), h)
+        self.shape_emb = TwoLayers(3, h, h)
+        self.x_a_emb = FourierEmbedding(2, h, scalars)
+        self.r_t_emb = FourierEmbedding(4, h, scalars)
+        self.r_pt2a_emb = FourierEmbedding(3, h, scalars)
+        self.r_a2a_emb = FourierEmbedding(3, h, scalars)
+        self.token_emb_veh = TokenEmbedding(8, h)
+        self.token_emb_ped = TokenEmbedding(8, h)
+        self.token_emb_cyc = TokenEmbedding(8, h)
+        self.fusion_emb = TokenEmbedding(2 * h, h)
+        self.t_attn_layers = nn.ModuleList(RelativeAttention(config) for _ in range(config.agent_layers))
+        self.pt2a_attn_layers = nn.ModuleList(
+            RelativeAttention(config, is_bipartite=True) for _ in range(config.agent_layers)
+        )
+        self.a2a_attn_layers = nn.ModuleList(RelativeAttention(config) for _ in range(config.agent_layers))
+        heads = len(CLASSES) if config.head_per_class else 1
+        self.token_predict_head = TwoLayers(h, h, heads * num_tokens)
+
+    def embed(self, contours: Tensor, type: Tensor, size: Tensor, motion: Tensor) -> Tensor:
+        """Features of nodes before they have seen anything, ``[N, h]``.
+
+        Args:
+            contours: Last contour of each node's token, ``[N, 8]`` m.
+            type: Class of the agent, ``[N]``.
+            size: Its length, width and height, ``[N, 3]`` m.
+            motion: Distance to the slot before, and its direction, ``[N, 2]``.
+        """
+        token = contours.new_zeros((len(contours), self.config.hidden))
+        for code, network in enumerate((self.token_emb_veh, self.token_emb_ped, self.token_emb_cyc)):
+            rows = torch.nonzero(type == code).flatten()
+            if len(rows):
+                token = token.index_add(0, rows, network(contours[rows]))
+        kind = self.type_a_emb(type) + self.shape_emb(size)
+        return self.fusion_emb(torch.cat([token, self.x_a_emb(motion, kind)], -1))
+
+    def logits(self, x: Tensor, type: Tensor, sizes: Tensor) -> Tensor:
+        """Logits over the tokens of each node's class, ``[N, V]``; -inf beyond the class's number of tokens."""
+        found = self.token_predict_head(x)
+        if self.config.head_per_class:
+            found = found.view(len(x), len(CLASSES), -1)[torch.arange(len(x), device=x.device), type]
+        if bool((sizes == self.num_tokens).all()):
+            return found
+        beyond = torch.arange(self.num_tokens, device=x.device) >= sizes[type][:, None]
+        return found.masked_fill(beyond, -torch.inf)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Nodes:
+    """The n (agent, slot) pairs of a batch that are valid, sorted by agent, then by slot."""
+
+    agent: Tensor  # int64 (n,)
+    slot: Tensor  # int64 (n,)
+    logits: Tensor  # float32 (n, V): of the token in slot + 1
+
+
+class SmartNetwork(nn.Module):
+    """The whole network.
+
+    Args:
+        config: Sizes.
+        vocabulary: Its words; they are no parameters, and are not in the state dict.
+    """
+
+    def __init__(self, config: SmartConfig, vocabulary: Vocabulary) -> None:
+        super().__init__()
+        self.config, self.vocabulary = config, vocabulary
+        num = max(vocabulary.sizes)
+        self.map_encoder = MapEncoder(config)
+        self.agent_encoder = AgentDecoder(config, num)
+        pieces = torch.from_numpy(vocabulary.map_pieces.reshape(len(vocabulary.map_pieces), -1))
+        self.register_buffer("pieces", pieces, persistent=False)
+        motions = np.zeros((len(CLASSES), num, 6, 4, 2), np.float32)
+        for motion, templates in zip(motions, vocabulary.agents, strict=True):
+            motion[: len(templates)] = templates
+        self.register_buffer("motions", torch.from_numpy(motions), persistent=False)
+        self.register_buffer("sizes", torch.tensor(vocabulary.sizes), persistent=False)
+        self.apply(_initialise)
+
+    def encode_map(self, tokens: MapBatch, table_rows: int = 0) -> Tensor:
+        """Features of map tokens, ``[M, h]``; they hold for every rollout."""
+        return self.map_encoder(tokens, self.pieces, table_rows)
+
+    def forward(self, batch: Batch, map_features: Tensor | None = None, table_rows: int = 0) -> Nodes:
+        """Predict each next token from the tokens before (teacher forcing).
+
+        Args:
+            batch: Scenes; the last slot, which nothing follows, is not looked at.
+            map_features: From `encode_map`; None: encode the map here.
+            table_rows: Relations of nodes within a radius are read from tables of so many rows
+                (`fourier.Tables`), which is faster and differs a little; 0: they are computed.
+        """
+        if map_features is None:
+            map_features = self.encode_map(batch.map, table_rows)
+        agents, decoder, config = batch.agents, self.agent_encoder, self.config
+        agent, slot = torch.nonzero(agents.valid[:, :-1], as_tuple=True)
+        xy, yaw, type = agents.xy[agent, slot], agents.yaw[agent, slot], agents.type[agent]
+        motion = motion_features(agents, config.zero_fill_quirk)[agent, slot]
+        contours = self.motions[type, agents.token[agent, slot], -1].flatten(1)
+        x = decoder.embed(contours, type, agents.size[agent], motion)
+
+        back = self._edges_back(agent, slot)
+        past = decoder.r_t_emb(relations(back, xy, yaw, xy, yaw, slot))
+        looks = Looks(self, batch.map, map_features, table_rows)
+        to_map, map_relation = looks.at_map(xy, yaw, agents.scene[agent])
+        to_agents, agent_relation = looks.at_agents(xy, yaw, agents.group[agent] * agents.token.shape[1] + slot)
+        past = normalised(past)
+        for time, at_map, at_agents in zip(
+            decoder.t_attn_layers, decoder.pt2a_attn_layers, decoder.a2a_attn_layers, strict=True
+        ):
+            x = time(x, past, back)
+            x = at_map.attend(x, at_map.keys_values(map_features), map_relation, to_map)
+            x = at_agents(x, agent_relation, to_agents)
+        return Nodes(agent=agent, slot=slot, logits=decoder.logits(x, type, self.sizes))
+
+    def _edges_back(self, agent: Tensor, slot: Tensor) -> Edges:
+        keep = None
+        if self.training and self.config.history_dropout > 0:
+            keep = (torch.rand(len(agent)) >= self.config.history_dropout).numpy()
+        back = edges_back(agent.cpu().numpy(), slot.cpu().numpy(), self.config.span_tokens, keep)
+        return Edges(*(part.to(agent.device) for part in back))
+
+
+class Looks:
+    """What agents see around them: edges to the map and to each other, with their relations.
+
+    Args:
+        network: Whose radii and embeddings.
+        tokens: The map.
+        map_features: Of its tokens.
+        table_rows: See `SmartNetwork.forward`.
+    """
+
+    def __init__(self, network: SmartNetwork, tokens: MapBatch, map_features: Tensor, table_rows: int) -> None:
+        decoder, config = network.agent_encoder, network.config
+        self.config, self.tokens = config, tokens
+        self.map_embedding = bounded(decoder.r_pt2a_emb, config.map_to_agent_radius, table_rows)
+        self.agent_embedding = bounded(decoder.r_a2a_emb, config.agent_radius, table_rows)
+        self._map_xy: NDArray[np.float32] = tokens.xy.cpu().numpy()
+        scene: NDArray[np.int64] = tokens.scene.cpu().numpy()
+        self._map = Groups.of(scene, int(scene[-1]) + 1)
+
+    def at_map(self, xy: Tensor, yaw: Tensor, scene: Tensor) -> tuple[Edges, Tensor]:
+        """Edges from map tokens to nodes at poses ``[N, 2]``, ``[N]`` in scenes ``[N]``, and relations ``[E, h]``."""
+        edges = edges_within(
+            self.config.map_to_agent_radius, xy.cpu().numpy(), scene.cpu().numpy(), self._map_xy, self._map
+        )
+        edges = Edges(*(part.to(xy.device) for part in edges))
+        relation = relations(edges, xy, yaw, self.tokens.xy, self.tokens.yaw)
+        return edges, normalised(self.map_embedding(relation))
+
+    def at_agents(self, xy: Tensor, yaw: Tensor, group: Tensor) -> tuple[Edges, Tensor]:
+        """Edges between nodes of one group ``[N]``, and their relations ``[E, h]``."""
+        points, number = xy.cpu().numpy(), group.cpu().numpy()
+        sources = Groups.of(number, int(number.max()) + 1 if len(number) else 0)
+        edges = edges_within(self.config.agent_radius, points, number, points, sources, is_same=True)
+        edges = Edges(*(part.to(xy.device) for part in edges))
+        return edges, normalised(self.agent_embedding(relations(edges, xy, yaw, xy, yaw)))
+
+
+def bounded(embedding: FourierEmbedding, radius: float, table_rows: int) -> Any:
+    """The embedding of (distance, bearing, turn) within a radius: itself, or tables of it."""
+    if not table_rows:
+        return embedding
+    return embedding.tables((0.0, -np.pi, -np.pi), (radius, np.pi, np.pi), table_rows)
+
+
+def _initialise(module: nn.Module) -> None:
+    """As the reference: uniform Xavier for linear layers, biases 0, frequencies and classes N(0, 0.02)."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Embedding):
+        nn.init.normal_(module.weight, std=0.02)
+
+
+__all__ = ["AgentBatch", "Looks", "Nodes", "SmartNetwork"]

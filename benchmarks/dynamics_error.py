@@ -24,7 +24,7 @@ from rich.table import Table
 
 from trafficgym.scene.readers import find_sources, read
 from trafficgym.scene.scene import AgentType, Scene
-from trafficgym.world.dynamics import Bicycle, DeltaPose, Dynamics, Motion, TargetPose, Verlet
+from trafficgym.world.dynamics import Bicycle, Body, DeltaPose, Dynamics, Motion, TargetPose, Verlet
 from trafficgym.world.state import DT
 
 MODELS: dict[str, Dynamics] = {
@@ -117,10 +117,10 @@ def reconstruct(model: Dynamics, runs: Runs) -> NDArray[np.float32]:
     """Distance from the log after each step, ``[R, T]`` m; NaN where there is no log, and at the start."""
     every, num_steps = model.steps_per_action, runs.valid.shape[1]
     error = np.full(runs.valid.shape, np.nan, np.float32)
-    motion = Motion(*runs.log[:, :, 0])
+    motion, body = Motion(*runs.log[:, :, 0]), Body(runs.length, runs.type)
     for now in range(0, num_steps - every, every):
-        action = model.inverse(motion, Motion(*runs.log[:, :, now + every]), runs.length)
-        path = model.step(motion, action, runs.length)
+        action = model.inverse(motion, Motion(*runs.log[:, :, now + every]), body)
+        path = model.step(motion, action, body)
         for k, reached in enumerate(path, start=now + 1):
             away = np.hypot(reached.x - runs.log[0, :, k], reached.y - runs.log[1, :, k])
             error[:, k] = np.where(runs.valid[:, now + every], away, np.nan)  # whole decisions only
@@ -146,11 +146,11 @@ def timings() -> Table:
 def time_of(model: Dynamics, shape: tuple[int, int]) -> tuple[float, float]:
     """Time of `step` and of `inverse` for ``[B, A]`` agents, us."""
     motion = Motion(*(np.full(shape, v, np.float32) for v in (1, 2, 0.5, 10, 8.8, 4.8)))
-    length = np.full(shape, 4.5, np.float32)
-    action = model.inverse(motion, motion, length)
+    body = Body(np.full(shape, 4.5, np.float32), np.full(shape, AgentType.VEHICLE, np.int8))
+    action = model.inverse(motion, motion, body)
     return (
-        best_of(lambda: model.step(motion, action, length)),
-        best_of(lambda: model.inverse(motion, motion, length)),
+        best_of(lambda: model.step(motion, action, body)),
+        best_of(lambda: model.inverse(motion, motion, body)),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trafficgym.errors import ConfigError, names_nearest
-from trafficgym.world.dynamics import Bicycle, Motion
+from trafficgym.world.dynamics import Bicycle, Body, Motion
 from trafficgym.world.idm import IdmParameters
 from trafficgym.world.state import DT
 from trafficgym.world.world import World
@@ -120,8 +120,9 @@ class CarefulDriver:
         dynamics, state = world.dynamics, world.state
         steps = dynamics.steps_per_action
         motion = Motion(*(getattr(state, name)[mask] for name in Motion._fields))
+        body = Body(state.length[mask], state.type[mask])
         # Where velocity is displacement over time, the new speed must already show in the displacement.
         faster = motion._replace(speed=motion.speed + DT * steps * actions[:, 0])
         coasts = actions * np.array([0, 1], np.float32)
-        after = Bicycle(steps_per_action=steps, substeps=steps).step(faster, coasts, state.length[mask])[-1]
-        return np.asarray(dynamics.inverse(motion, after, state.length[mask]))
+        after = Bicycle(steps_per_action=steps, substeps=steps).step(faster, coasts, body)[-1]
+        return np.asarray(dynamics.inverse(motion, after, body))

@@ -16,6 +16,7 @@ from pettingzoo.test import parallel_api_test, parallel_seed_test
 
 import trafficgym
 from tests.scene.make_scene import make_scene
+from tests.world.make_tokens import tiny_tokens
 from trafficgym.envs.registration import IDS
 from trafficgym.envs.single import SceneEnv
 from trafficgym.envs.vector import TrafficVectorEnv
@@ -28,6 +29,7 @@ VARIANTS = [
     {"dynamics": "verlet"},
     {"dynamics": "verlet", "observation_format": "dict", "background": "idm"},
     {"dynamics": "delta_pose", "background": "random"},
+    {"dynamics": tiny_tokens()},
 ]
 
 

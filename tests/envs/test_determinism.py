@@ -14,11 +14,13 @@ import pytest
 
 import trafficgym
 from tests.scene.make_scene import make_scene
+from tests.world.make_tokens import tiny_tokens
 from tests.world.micro import Box, micro_scene
 from trafficgym.envs.observations import ObservationConfig
 from trafficgym.envs.single import SceneEnv
 from trafficgym.envs.vector import TrafficVectorEnv
 from trafficgym.scene.scene import AgentType, Scene
+from trafficgym.world.dynamics import Dynamics
 from trafficgym.world.world import World, WorldConfig
 from trafficgym_scenarios import nominal_scenes
 
@@ -46,8 +48,8 @@ def mixed_scenes() -> list[Scene]:
     ]
 
 
-@pytest.mark.parametrize("dynamics", ["bicycle", "delta_pose", "verlet", "target_pose"])
-def test_a_world_of_a_batch_is_the_same_scene_alone(dynamics: str) -> None:
+@pytest.mark.parametrize("dynamics", ["bicycle", "delta_pose", "verlet", "target_pose", tiny_tokens()])
+def test_a_world_of_a_batch_is_the_same_scene_alone(dynamics: str | Dynamics) -> None:
     """Every kind of driver at once; the batch in two orders."""
     from trafficgym.envs.actions import ActionSpace, make_dynamics
 
@@ -68,7 +70,7 @@ def test_a_world_of_a_batch_is_the_same_scene_alone(dynamics: str) -> None:
         world = World([scenes[i] for i in order], seeds=[10 + i for i in order], **settings)
         sizes = [int((world.track[b] >= 0).sum()) for b in range(len(order))]
         out: list[list[bytes]] = [[] for _ in order]
-        for step in range(40):
+        for step in range(40 // made.steps_per_action):
             world.step(chosen[step, order, : world.num_agents])
             for b, n in enumerate(sizes):
                 e = world.events

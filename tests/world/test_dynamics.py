@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.world.make_tokens import tiny_tokens
 from trafficgym.errors import ConfigError
 from trafficgym.scene.readers import read
 from trafficgym.scene.scene import AgentType, Scene
-from trafficgym.world.dynamics import Bicycle, DeltaPose, Dynamics, Motion, TargetPose, Verlet
+from trafficgym.world.dynamics import Bicycle, Body, DeltaPose, Dynamics, Motion, TargetPose, Verlet
 
 MODELS: list[Dynamics] = [
     Bicycle(),
@@ -28,8 +29,9 @@ MODELS: list[Dynamics] = [
     TargetPose(steps_per_action=5),
     Verlet(),
     Verlet(steps_per_action=5),
+    tiny_tokens(),
 ]
-LENGTH = np.array(5.0)
+CAR = Body(np.array(5.0), np.array(AgentType.VEHICLE))
 
 
 def name_of(model: Dynamics) -> str:
@@ -46,7 +48,7 @@ def moving(x: float = 0.0, y: float = 0.0, yaw: float = 0.0, speed: float = 0.0)
 def drive(model: Dynamics, motion: Motion, action: tuple[float, ...], decisions: int) -> list[Motion]:
     path = []
     for _ in range(decisions):
-        path += model.step(motion, np.array(action), LENGTH)
+        path += model.step(motion, np.array(action), CAR)
         motion = path[-1]
     return path
 
@@ -98,7 +100,7 @@ def test_delta_pose_is_in_the_frame_of_the_agent() -> None:
 
 
 def test_a_longer_decision_glides_and_turns_the_short_way() -> None:
-    path = TargetPose(steps_per_action=5).step(moving(yaw=3.0), np.array([2.0, 1.0, -3.0]), LENGTH)
+    path = TargetPose(steps_per_action=5).step(moving(yaw=3.0), np.array([2.0, 1.0, -3.0]), CAR)
     assert [float(m.x) for m in path] == pytest.approx([0.4, 0.8, 1.2, 1.6, 2.0])
     turn = (math.tau - 6.0) / 5
     expected = [3.0 + k * turn if 3.0 + k * turn < math.pi else 3.0 + k * turn - math.tau for k in range(1, 6)]
@@ -108,7 +110,7 @@ def test_a_longer_decision_glides_and_turns_the_short_way() -> None:
 def test_target_pose_arrives_to_the_bit() -> None:
     target = np.array([123.456, -78.9, 2.5], np.float32)
     start = Motion(*(np.float32(v) for v in (-3.3, 9.7, 0.1, 8.0, 8.0, 0.8)))
-    after = TargetPose(steps_per_action=5).step(start, target, np.float32(4.5))[-1]
+    after = TargetPose(steps_per_action=5).step(start, target, CAR)[-1]
     assert (after.x, after.y, after.yaw) == tuple(target)
 
 
@@ -149,7 +151,7 @@ def test_impossible_options_are_refused(make: Any) -> None:
 # --- properties ------------------------------------------------------------------------------------------------------
 
 
-def random_batch(model: Dynamics, seed: int, speeds: tuple[float, float]) -> tuple[Motion, np.ndarray, np.ndarray]:
+def random_batch(model: Dynamics, seed: int, speeds: tuple[float, float]) -> tuple[Motion, np.ndarray, Body]:
     """Sixteen agents whose action can be told from what it does: no bound on speed or turn is in the way."""
     rng = np.random.default_rng(seed)
     yaw, speed = rng.uniform(-math.pi, math.pi, 16), rng.uniform(*speeds, 16)
@@ -158,7 +160,7 @@ def random_batch(model: Dynamics, seed: int, speeds: tuple[float, float]) -> tup
     action = rng.uniform(model.low, model.high, (16, model.action_size))
     if model.num_actions is not None:
         action = np.round(action).astype(np.int32)
-    return motion, action, rng.uniform(4.0, 12.0, 16)
+    return motion, action, Body(rng.uniform(4.0, 12.0, 16), np.full(16, AgentType.VEHICLE))
 
 
 @pytest.mark.parametrize("model", MODELS, ids=name_of)
@@ -167,31 +169,31 @@ def random_batch(model: Dynamics, seed: int, speeds: tuple[float, float]) -> tup
 def test_inverse_finds_the_action_that_was_taken(model: Dynamics, seed: int) -> None:
     # Faster, a decision of 0.5 s at full lock turns by more than half a circle, and the way back is ambiguous.
     fastest = 30.0 if model.steps_per_action == 1 else 12.0
-    motion, action, length = random_batch(model, seed, (5.0, fastest))
-    after = model.step(motion, action, length)[-1]
-    np.testing.assert_allclose(model.inverse(motion, after, length), action, atol=1e-6)
+    motion, action, body = random_batch(model, seed, (5.0, fastest))
+    after = model.step(motion, action, body)[-1]
+    np.testing.assert_allclose(model.inverse(motion, after, body), action, atol=1e-6)
 
 
 @settings(deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_inverse_of_the_bicycle_knows_reverse(seed: int) -> None:
-    motion, action, length = random_batch(Bicycle(), seed, (-4.0, -1.0))
-    after = Bicycle().step(motion, action, length)[-1]
-    np.testing.assert_allclose(Bicycle().inverse(motion, after, length), action, atol=1e-6)
+    motion, action, body = random_batch(Bicycle(), seed, (-4.0, -1.0))
+    after = Bicycle().step(motion, action, body)[-1]
+    np.testing.assert_allclose(Bicycle().inverse(motion, after, body), action, atol=1e-6)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=name_of)
 @settings(deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_actions_out_of_bounds_are_clipped_and_inverses_stay_within(model: Dynamics, seed: int) -> None:
-    motion, action, length = random_batch(model, seed, (-20.0, 40.0))
+    motion, action, body = random_batch(model, seed, (-20.0, 40.0))
     low, high = np.array(model.low), np.array(model.high)
     beyond = action + np.sign(action - (low + high) / 2) * (high - low)
     np.testing.assert_array_equal(
-        model.step(motion, beyond, length)[-1].x, model.step(motion, np.clip(beyond, low, high), length)[-1].x
+        model.step(motion, beyond, body)[-1].x, model.step(motion, np.clip(beyond, low, high), body)[-1].x
     )
     other = random_batch(model, seed + 1, (-20.0, 40.0))[0]
-    inverse = model.inverse(motion, other, length)
+    inverse = model.inverse(motion, other, body)
     assert np.isfinite(inverse).all()
     tolerance = 1e-9 * (high - low)  # tan and atan in turn
     assert (inverse >= low - tolerance).all()
@@ -201,7 +203,7 @@ def test_actions_out_of_bounds_are_clipped_and_inverses_stay_within(model: Dynam
 def test_bicycle_tracks_back_from_an_offset_without_overshooting_for_ever() -> None:
     model, motion = Bicycle(), moving(y=1.0, yaw=0.2, speed=10.0)
     for step in range(1, 51):
-        motion = model.step(motion, model.inverse(motion, moving(x=5.0 + step, speed=10.0), LENGTH), LENGTH)[-1]
+        motion = model.step(motion, model.inverse(motion, moving(x=5.0 + step, speed=10.0), CAR), CAR)[-1]
     assert math.hypot(motion.x - 55.0, motion.y) < 1e-3
 
 
@@ -211,7 +213,7 @@ def test_bicycle_tracks_back_from_an_offset_without_overshooting_for_ever() -> N
 @pytest.mark.parametrize("model", MODELS, ids=name_of)
 def test_numpy_and_torch_agree_and_keep_float32(model: Dynamics) -> None:
     torch = pytest.importorskip("torch")
-    motion, action, length = random_batch(model, 3, (-4.0, 30.0))
+    motion, action, body = random_batch(model, 3, (-4.0, 30.0))
     for dtype, tolerance in ((np.float64, 1e-9), (np.float32, 1e-6)):
         shrink = 0.01 if dtype == np.float32 else 1.0  # near the origin, where float32 itself resolves 1e-6 m
         start = Motion(*(v.astype(dtype) for v in motion))._replace(
@@ -219,11 +221,12 @@ def test_numpy_and_torch_agree_and_keep_float32(model: Dynamics) -> None:
         )
         if isinstance(model, TargetPose):
             action = action * 1e-4
-        after = model.step(start, action.astype(dtype), length.astype(dtype))[-1]
+        car = Body(body.length.astype(dtype), body.type)
+        after = model.step(start, action.astype(dtype), car)[-1]
         as_torch = model.step(
             Motion(*(torch.from_numpy(v) for v in start)),
             torch.from_numpy(action.astype(dtype)),
-            torch.from_numpy(length.astype(dtype)),
+            Body(*(torch.from_numpy(v) for v in car)),
         )[-1]
         for name, ours, theirs in zip(Motion._fields, after, as_torch, strict=True):
             assert ours.dtype == theirs.numpy().dtype == dtype, name
@@ -245,9 +248,9 @@ def test_gradients_through_a_rollout_equal_finite_differences(model: Dynamics) -
     length = torch.tensor([4.5, 8.0], dtype=torch.float64)
 
     def roll_out(state: Any, actions: Any, length: Any) -> Any:
-        motion = Motion(*state)
+        motion, body = Motion(*state), Body(length, torch.full((2,), AgentType.VEHICLE))
         for action in actions:
-            motion = model.step(motion, action, length)[-1]
+            motion = model.step(motion, action, body)[-1]
         # yaw as a direction: a finite difference across the seam at pi would see a jump
         return torch.stack([motion.x, motion.y, torch.cos(motion.yaw), torch.sin(motion.yaw), motion.speed])
 
@@ -268,8 +271,8 @@ BOUNDS = {  # m, median and 99th percentile over the moving vehicles of three re
 
 
 @pytest.fixture(scope="module")
-def logs(data_root: Path) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Of each scene, the vehicles that are there all the time and move: Motion fields ``[6, A, T]``, lengths."""
+def logs(data_root: Path) -> list[tuple[np.ndarray, Body]]:
+    """Of each scene, the vehicles that are there all the time and move: Motion fields ``[6, A, T]``, bodies."""
     found = []
     for scene in islice(read(data_root / "data/womd_converted/womd_converted_dev.tfrecord-00000-of-00002"), 3):
         assert isinstance(scene, Scene)
@@ -277,17 +280,17 @@ def logs(data_root: Path) -> list[tuple[np.ndarray, np.ndarray]]:
         speed = tracks.vx * np.cos(tracks.yaw) + tracks.vy * np.sin(tracks.yaw)
         chosen = tracks.valid.all(1) & (tracks.type == AgentType.VEHICLE) & (np.abs(speed).max(1) > 1)
         log = np.stack([tracks.x, tracks.y, tracks.yaw, speed, tracks.vx, tracks.vy])[:, chosen]
-        found.append((log, tracks.length[chosen, 0]))
+        found.append((log, Body(tracks.length[chosen, 0], tracks.type[chosen])))
     return found
 
 
 @pytest.mark.parametrize("model", BOUNDS, ids=name_of)
 def test_log_through_inverse_and_step_stays_near_the_log(model: Dynamics, logs: Any) -> None:
     errors = []
-    for log, length in logs:
+    for log, body in logs:
         motion, every = Motion(*log[..., 0]), model.steps_per_action
         for step in range(every, log.shape[2], every):
-            motion = model.step(motion, model.inverse(motion, Motion(*log[..., step]), length), length)[-1]
+            motion = model.step(motion, model.inverse(motion, Motion(*log[..., step]), body), body)[-1]
             errors.append(np.hypot(motion.x - log[0, :, step], motion.y - log[1, :, step]))
     median, worst = BOUNDS[model]
     assert np.median(np.concatenate(errors)) <= median

@@ -18,7 +18,7 @@ from tests.world.micro import Box, micro_scene, straight
 from trafficgym.errors import ActionError, ConfigError
 from trafficgym.scene.readers import read
 from trafficgym.scene.scene import AgentType, RoadMap, Scene, Signals
-from trafficgym.world.dynamics import Bicycle, Motion, TargetPose
+from trafficgym.world.dynamics import Bicycle, Body, Motion, TargetPose
 from trafficgym.world.events import Event
 from trafficgym.world.state import Driver
 from trafficgym.world.world import World, WorldConfig
@@ -397,7 +397,7 @@ def test_target_poses_are_reached_exactly() -> None:
     world = World([scene], dynamics=TargetPose())
     now = Motion(*(getattr(world.state, n) for n in Motion._fields))
     goal = Motion(now.x + 1, now.y + 0.1, now.yaw, now.vx, now.vy, now.speed)
-    world.step(world.dynamics.inverse(now, goal, world.state.length))
+    world.step(world.dynamics.inverse(now, goal, Body(world.state.length, world.state.type)))
     assert (world.state.x[0, 0], world.state.y[0, 0]) == pytest.approx((1.0, 0.1), abs=1e-5)
 
 

@@ -16,12 +16,18 @@ def make_dynamics(dynamics: str | Dynamics) -> Dynamics:
     """Look up dynamics by name, with their default settings; objects pass through.
 
     Raises:
-        ConfigError: no dynamics of that name.
+        ConfigError: no dynamics of that name, or they have no default settings.
     """
     if not isinstance(dynamics, str):
         return dynamics
+    if dynamics == "motion_tokens":
+        raise ConfigError(
+            "motion tokens need a vocabulary, which has no default; give an object, "
+            "MotionTokens(vehicle=..., pedestrian=..., cyclist=...) of trafficgym.world.dynamics"
+        )
     if dynamics not in DYNAMICS:
-        raise ConfigError(f"no dynamics are called {dynamics!r}; {nearest_key(dynamics, DYNAMICS)}")
+        known = [*DYNAMICS, "motion_tokens"]
+        raise ConfigError(f"no dynamics are called {dynamics!r}; {nearest_key(dynamics, known)}")
     return DYNAMICS[dynamics]()
 
 

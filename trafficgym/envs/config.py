@@ -29,7 +29,8 @@ class EnvConfig:
     """
 
     dynamics: str | Dynamics = field(default_factory=Bicycle)
-    """``"bicycle"``, ``"delta_pose"``, ``"verlet"``, ``"target_pose"``, or an object."""
+    """``"bicycle"``, ``"delta_pose"``, ``"verlet"``, ``"target_pose"``, or an object such as
+    `MotionTokens`."""
     control: Control | None = None
     """Who drives whom; see `trafficgym.world.controllers.assign_drivers`. None: everybody is external; in the
     single-agent environment the ego alone, and the rest is driven by its option `background`."""

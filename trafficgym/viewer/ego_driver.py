@@ -9,11 +9,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from trafficgym.world.dynamics import Bicycle, Motion
+from trafficgym.world.dynamics import Bicycle, Body, Motion
 from trafficgym.world.idm import IdmParameters, drive_idm, plan_speed
 from trafficgym.world.lane_graph import LaneGraph
 from trafficgym.world.path import PATH_STEP_M, lane_path_from, path_of
-from trafficgym.world.state import DT, LENGTH, SPEED, VX, VY, YAW, X, Y
+from trafficgym.world.state import DT, KIND, LENGTH, SPEED, VX, VY, YAW, X, Y
 from trafficgym.world.world import World
 
 ACCELERATION = 3.0  # m/s^2, at full throttle
@@ -96,7 +96,8 @@ class EgoDriver:
         target = (x, y, yaw, speed + DT * acceleration, speed * math.cos(yaw), speed * math.sin(yaw))
         now = Motion(*(own[[k]] for k in (X, Y, YAW, SPEED, VX, VY)))
         after = Motion(*(np.array([value], np.float32) for value in target))
-        return acceleration, float(BICYCLE.inverse(now, after, own[[LENGTH]])[0, 1])
+        body = Body(own[[LENGTH]], own[[KIND]])
+        return acceleration, float(BICYCLE.inverse(now, after, body)[0, 1])
 
     def _acceleration_of_idm(self, world: World, b: int, n: int, path: NDArray[np.float32]) -> float:
         """m/s^2"""

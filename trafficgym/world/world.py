@@ -15,7 +15,7 @@ from trafficgym.scene.scene import Scene
 from trafficgym.world.casting import Cast, Casting, log_of, road_of
 from trafficgym.world.config import WorldConfig
 from trafficgym.world.controllers import Control, Policy
-from trafficgym.world.dynamics import Bicycle, Dynamics, Motion
+from trafficgym.world.dynamics import Bicycle, Body, Dynamics, Motion
 from trafficgym.world.events import LIMIT, RISE, Event, Events, Watch, detect
 from trafficgym.world.heroes import PHASE, SLOT, HeroTables, move_heroes
 from trafficgym.world.history import History
@@ -240,7 +240,8 @@ class World:
             if mask.any():
                 filled[mask[:, :num]] = self._ask(policy, mask)
         motion = Motion(*(np.ascontiguousarray(getattr(self.state, name)[:, :num]) for name in Motion._fields))
-        return self.dynamics.step(motion, filled, np.ascontiguousarray(self.state.length[:, :num]))
+        body = Body(np.ascontiguousarray(self.state.length[:, :num]), self.state.type[:, :num])
+        return self.dynamics.step(motion, filled, body)
 
     def _ask(self, policy: Policy, mask: Bool) -> NDArray[np.floating]:
         given, shape = np.asarray(policy.act(self, mask)), (*mask.shape, self.dynamics.action_size)

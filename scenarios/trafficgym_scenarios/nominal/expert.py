@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trafficgym.errors import ConfigError
 from trafficgym.scene.scene import AgentType, Scene
-from trafficgym.world.dynamics import Motion, TargetPose
+from trafficgym.world.dynamics import Body, Motion, TargetPose
 from trafficgym.world.world import World
 from trafficgym_scenarios.nominal import columns as c
 from trafficgym_scenarios.nominal.config import NominalConfig
@@ -75,9 +75,8 @@ class ExpertPolicy:
         if isinstance(world.dynamics, TargetPose):
             return np.stack([after["x"], after["y"], after["yaw"]], -1)
         now = Motion(*(getattr(world.state, name).astype(np.float64) for name in Motion._fields))
-        actions: NDArray[np.floating] = world.dynamics.inverse(
-            now, Motion(**after), world.state.length.astype(np.float64)
-        )
+        body = Body(world.state.length.astype(np.float64), world.state.type)
+        actions: NDArray[np.floating] = world.dynamics.inverse(now, Motion(**after), body)
         return actions
 
     def _drive(self, b: int, world: World, slots: Bool, after: dict[str, Array]) -> None:

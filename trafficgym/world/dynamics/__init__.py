@@ -2,8 +2,20 @@
 
 from trafficgym.world.dynamics.bicycle import Bicycle
 from trafficgym.world.dynamics.delta import DeltaPose
-from trafficgym.world.dynamics.motion import Array, Dynamics, Motion
+from trafficgym.world.dynamics.motion import Array, Body, Dynamics, Motion
+from trafficgym.world.dynamics.motion_tokens import MotionTokens, place_motion
 from trafficgym.world.dynamics.target import TargetPose
 from trafficgym.world.dynamics.verlet import Verlet
 
-__all__ = ["Array", "Bicycle", "DeltaPose", "Dynamics", "Motion", "TargetPose", "Verlet"]
+__all__ = [
+    "Array",
+    "Bicycle",
+    "Body",
+    "DeltaPose",
+    "Dynamics",
+    "Motion",
+    "MotionTokens",
+    "TargetPose",
+    "Verlet",
+    "place_motion",
+]

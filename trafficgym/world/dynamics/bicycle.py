@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from trafficgym.errors import ConfigError, names_nearest
-from trafficgym.world.dynamics.motion import Array, Motion, check_steps, clip, closing_speed, namespace, wrap
+from trafficgym.world.dynamics.motion import Array, Body, Motion, check_steps, clip, closing_speed, namespace, wrap
 from trafficgym.world.state import DT
 
 
@@ -68,9 +68,9 @@ class Bicycle:
     def high(self) -> tuple[float, ...]:
         return (self.max_acceleration, self.max_steering)
 
-    def step(self, motion: Motion, action: Array, length: Array) -> list[Motion]:
+    def step(self, motion: Motion, action: Array, body: Body) -> list[Motion]:
         """Carry out one decision; see `Dynamics.step`. The action is (m/s^2, rad)."""
-        xp = namespace(motion.x, action)
+        xp, length = namespace(motion.x, action), body.length
         acceleration = clip(xp, action[..., 0], -self.max_acceleration, self.max_acceleration)
         steering = clip(xp, action[..., 1], -self.max_steering, self.max_steering)
         curvature = xp.sin(steering) / (xp.cos(steering) * length * self.wheelbase_ratio)  # np.tan is slow
@@ -92,14 +92,14 @@ class Bicycle:
                 path.append(axle.centre(curvature, offset))
         return path
 
-    def inverse(self, motion: Motion, after: Motion, length: Array) -> Array:
+    def inverse(self, motion: Motion, after: Motion, body: Body) -> Array:
         """Return the action that tracks `after`; see `Dynamics.inverse`.
 
         The action that gives the speed and the yaw of `after` comes first; if `after` came from `step`, it is exact.
         What it leaves of the position error is taken out lengthwise by speed, and sideways by turning about the rear
         axle until a point ahead of the box centre (behind it in reverse), far enough to converge, is back in line.
         """
-        xp = namespace(motion.x, after.x)
+        xp, length = namespace(motion.x, after.x), body.length
         duration, offset = DT * self.steps_per_action, length * self.rear_axle_ratio
         gain, turn = after.speed - motion.speed, wrap(xp, after.yaw - motion.yaw)
         acceleration = clip(xp, gain / duration, -self.max_acceleration, self.max_acceleration)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from trafficgym.errors import names_nearest
-from trafficgym.world.dynamics.motion import Array, Motion, check_steps, clip, glide, namespace, wrap
+from trafficgym.world.dynamics.motion import Array, Body, Motion, check_steps, clip, glide, namespace, wrap
 
 
 @names_nearest
@@ -41,15 +41,15 @@ class DeltaPose:
         distance = self.max_distance * self.steps_per_action
         return (distance, distance, min(self.max_turn * self.steps_per_action, math.pi))
 
-    def step(self, motion: Motion, action: Array, length: Array) -> list[Motion]:
-        """Carry out one decision; see `Dynamics.step`. The action is (m, m, rad); `length` plays no part."""
+    def step(self, motion: Motion, action: Array, body: Body) -> list[Motion]:
+        """Carry out one decision; see `Dynamics.step`. The action is (m, m, rad); `body` plays no part."""
         xp = namespace(motion.x, action)
         dx, dy, turn = (clip(xp, action[..., i], -bound, bound) for i, bound in enumerate(self.high))
         cos, sin = xp.cos(motion.yaw), xp.sin(motion.yaw)
         x, y = motion.x + dx * cos - dy * sin, motion.y + dx * sin + dy * cos
         return glide(motion, x, y, wrap(xp, motion.yaw + turn), self.steps_per_action)
 
-    def inverse(self, motion: Motion, after: Motion, length: Array) -> Array:
+    def inverse(self, motion: Motion, after: Motion, body: Body) -> Array:
         """Return (dx, dy, dyaw) from one pose to the other, clipped; see `Dynamics.inverse`."""
         xp = namespace(motion.x, after.x)
         east, north, cos, sin = after.x - motion.x, after.y - motion.y, xp.cos(motion.yaw), xp.sin(motion.yaw)

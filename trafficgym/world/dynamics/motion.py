@@ -29,6 +29,13 @@ class Motion(NamedTuple):
     vy: Array  # m/s
 
 
+class Body(NamedTuple):
+    """What agents are, as far as it matters for how they move; arrays of the same shape as those of their `Motion`."""
+
+    length: Array  # m, of the box
+    type: Array  # codes of `AgentType`
+
+
 class Dynamics(Protocol):
     """How agents move: a pure function from motion and action to motion, and its inverse."""
 
@@ -56,28 +63,28 @@ class Dynamics(Protocol):
     def steps_per_action(self) -> int:
         """Steps of 0.1 s that one decision lasts."""
 
-    def step(self, motion: Motion, action: Array, length: Array) -> list[Motion]:
+    def step(self, motion: Motion, action: Array, body: Body) -> list[Motion]:
         """Carry out one decision.
 
         Args:
             motion: Where the agents are, ``[...]``.
             action: Physical units, ``[..., action_size]``.
-            length: Box lengths, m, ``[...]``.
+            body: What the agents are, ``[...]``.
 
         Returns:
             The motion after each step of 0.1 s, `steps_per_action` entries.
         """
 
-    def inverse(self, motion: Motion, after: Motion, length: Array) -> Array:
+    def inverse(self, motion: Motion, after: Motion, body: Body) -> Array:
         """Return the action within bounds that leads from `motion` as near as possible to `after`.
 
         Args:
             motion: Where the agents are, ``[...]``.
             after: Where they should be one decision later, ``[...]``.
-            length: Box lengths, m, ``[...]``.
+            body: What the agents are, ``[...]``.
 
         Returns:
-            Actions, ``[..., action_size]``; ``step(motion, action, length)[-1]`` is `after` where the
+            Actions, ``[..., action_size]``; ``step(motion, action, body)[-1]`` is `after` where the
             model can reach it.
         """
 
@@ -108,11 +115,12 @@ def glide(start: Motion, x: Array, y: Array, yaw: Array, steps: int) -> list[Mot
     path = []
     for k in range(1, steps):
         yaw_k = wrap(xp, start.yaw + wrap(xp, yaw - start.yaw) * (k / steps))
-        path.append(_moving(xp, start.x + vx * (k * DT), start.y + vy * (k * DT), yaw_k, vx, vy))
-    return [*path, _moving(xp, x, y, yaw, vx, vy)]
+        path.append(moving(xp, start.x + vx * (k * DT), start.y + vy * (k * DT), yaw_k, vx, vy))
+    return [*path, moving(xp, x, y, yaw, vx, vy)]
 
 
-def _moving(xp: Any, x: Array, y: Array, yaw: Array, vx: Array, vy: Array) -> Motion:
+def moving(xp: Any, x: Array, y: Array, yaw: Array, vx: Array, vy: Array) -> Motion:
+    """The motion with this pose and velocity."""
     return Motion(x, y, yaw, vx * xp.cos(yaw) + vy * xp.sin(yaw), vx, vy)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from trafficgym.errors import ConfigError, names_nearest
-from trafficgym.world.dynamics.motion import Array, Motion, check_steps, clip, glide, namespace, wrap
+from trafficgym.world.dynamics.motion import Array, Body, Motion, check_steps, clip, glide, namespace, wrap
 
 
 @names_nearest
@@ -40,12 +40,12 @@ class TargetPose:
     def high(self) -> tuple[float, ...]:
         return (self.extent, self.extent, math.pi)
 
-    def step(self, motion: Motion, action: Array, length: Array) -> list[Motion]:
-        """Carry out one decision; see `Dynamics.step`. The action is (m, m, rad); `length` plays no part."""
+    def step(self, motion: Motion, action: Array, body: Body) -> list[Motion]:
+        """Carry out one decision; see `Dynamics.step`. The action is (m, m, rad); `body` plays no part."""
         xp = namespace(motion.x, action)
         x, y = (clip(xp, action[..., i], -self.extent, self.extent) for i in (0, 1))
         return glide(motion, x, y, wrap(xp, action[..., 2]), self.steps_per_action)
 
-    def inverse(self, motion: Motion, after: Motion, length: Array) -> Array:
+    def inverse(self, motion: Motion, after: Motion, body: Body) -> Array:
         """Return the pose of `after`; see `Dynamics.inverse`."""
         return namespace(after.x).stack([after.x, after.y, after.yaw], axis=-1)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from trafficgym.errors import ConfigError, names_nearest
 from trafficgym.world.dynamics.motion import (
     Array,
+    Body,
     Motion,
     check_steps,
     clip,
@@ -65,8 +66,8 @@ class Verlet:
         """Acceleration from one bin to the next, m/s^2."""
         return 2 * self.max_acceleration / (self.bins - 1)
 
-    def step(self, motion: Motion, action: Array, length: Array) -> list[Motion]:
-        """Carry out one decision; see `Dynamics.step`. The action is two bin indices; `length` plays no part."""
+    def step(self, motion: Motion, action: Array, body: Body) -> list[Motion]:
+        """Carry out one decision; see `Dynamics.step`. The action is two bin indices; `body` plays no part."""
         xp, duration = namespace(motion.x, action), DT * self.steps_per_action
         bins = clip(xp, xp.astype(action, motion.x.dtype), 0.0, self.bins - 1.0)
         gain = bins * (self.spacing * duration) - self.max_acceleration * duration
@@ -79,7 +80,7 @@ class Verlet:
         course = wrap(xp, xp.atan2(xp.where(forward, vy, -vy), xp.where(forward, vx, -vx)))
         return xp.where(vx * vx + vy * vy < self.min_turning_speed**2, yaw, course)
 
-    def inverse(self, motion: Motion, after: Motion, length: Array) -> Array:
+    def inverse(self, motion: Motion, after: Motion, body: Body) -> Array:
         """Return the bins, int32, that bring the agent nearest to `after`; see `Dynamics.inverse`.
 
         Actions made one after the other, each from the motion that the last one led to, do not drift.

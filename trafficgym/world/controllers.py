@@ -16,12 +16,23 @@ from trafficgym.scene.scene import AgentType, Scene
 from trafficgym.world.state import Driver
 
 if TYPE_CHECKING:
+    from trafficgym.world.dynamics import Dynamics
     from trafficgym.world.world import World
 
 
 @runtime_checkable
 class Policy(Protocol):
-    """Somebody who decides for some slots of a world, through the same dynamics as the learner."""
+    """Somebody who decides for some slots of a world.
+
+    It does so through the dynamics of the world, once per decision of the world, unless it has an attribute
+    ``dynamics``: then it is asked every ``dynamics.steps_per_action`` steps from the start of the episode on, and those
+    dynamics carry out its actions in between, whatever those of the world are.
+
+    Whatever is random comes from ``world.rng[b]``, so that a world is driven alike alone and in a batch; and a policy
+    with an attribute ``is_random`` that is True gives another rollout for another seed. The same policy may drive in
+    several worlds: what it remembers of an episode belongs into `World.memory_of`, and that of world b is over where
+    ``world.step_index[b] == world.start_step[b]``.
+    """
 
     name: str
 
@@ -30,18 +41,25 @@ class Policy(Protocol):
 
         Args:
             world: The world before the decision; read only.
-            mask: Slots that this policy drives, bool ``[B, N]``.
+            mask: Slots that this policy drives and that are due for a decision, bool ``[B, N]``.
 
         Returns:
-            Actions in the units of `world.dynamics`, ``[B, N, action_size]``; read where `mask` holds.
+            Actions in the units of the policy's own `dynamics` or, where it has none, of `world.dynamics`,
+            ``[B, N, action_size]``; read where `mask` holds.
         """
         ...
+
+
+def own_dynamics(policy: Policy) -> Dynamics | None:
+    """The dynamics that a policy brings, None where it acts through those of the world."""
+    return getattr(policy, "dynamics", None)
 
 
 class RandomPolicy:
     """Uniform actions within the bounds of the dynamics, from each world's own generator."""
 
     name = "random"
+    is_random = True
 
     def act(self, world: World, mask: NDArray[np.bool_]) -> NDArray[np.floating]:
         """See `Policy.act`."""
@@ -125,6 +143,9 @@ def _index_of(wanted: str | Policy, policies: list[Policy]) -> int:
         wanted = next((p for p in policies if isinstance(p, RandomPolicy)), None) or RandomPolicy()
     if not isinstance(wanted, Policy) or isinstance(wanted, type):
         raise ConfigError(f"a driver is a name or a Policy (an object with `name` and `act`), got {wanted!r}")
+    dynamics = own_dynamics(wanted)
+    if dynamics is not None and not hasattr(dynamics, "steps_per_action"):
+        raise ConfigError(f"policy {wanted.name!r} has an attribute `dynamics` that is no Dynamics: {dynamics!r}")
     if wanted not in policies:
         policies.append(wanted)
     return policies.index(wanted)

@@ -14,7 +14,7 @@ from trafficgym.errors import ActionError, ConfigError
 from trafficgym.scene.scene import Scene
 from trafficgym.world.casting import Cast, Casting, log_of, road_of
 from trafficgym.world.config import WorldConfig
-from trafficgym.world.controllers import Control, Policy
+from trafficgym.world.controllers import Control, Policy, own_dynamics
 from trafficgym.world.dynamics import Bicycle, Body, Dynamics, Motion
 from trafficgym.world.events import LIMIT, RISE, Event, Events, Watch, detect
 from trafficgym.world.heroes import PHASE, SLOT, HeroTables, move_heroes
@@ -22,6 +22,7 @@ from trafficgym.world.history import History
 from trafficgym.world.idm import IdmParameters, IdmTables, drive_idm
 from trafficgym.world.log import LOG_ROW_SIZE, LogTable, gather, measure, replay
 from trafficgym.world.path import NUM_POINTS
+from trafficgym.world.plans import Plans, ask
 from trafficgym.world.road_index import ROW_SIZE, RoadIndex
 from trafficgym.world.state import BLANK, DT, PRESENT, SPEED, VX, VY, YAW, Driver, State, X, Y, Z
 
@@ -37,7 +38,7 @@ class World:
 
     Args:
         scenes: One scene per world.
-        dynamics: How external agents and policies move.
+        dynamics: How external agents move, and policies without dynamics of their own.
         control: Who drives whom; see `controllers.assign_drivers`.
         config: Everything else.
         seeds: One seed per world, for its generator; default 0, 1, 2, ...
@@ -54,6 +55,7 @@ class World:
         alive: External agents that still act, bool ``[B, N]``.
         road_rows: `RoadIndex.row` of each world, for kernels, int64 ``[B, ROW_SIZE]``.
         step_index: Scene step now, int32 ``[B]``.
+        start_step: Scene step at which the episode began, int32 ``[B]``.
         end_step: Scene step at which the episode is truncated, int32 ``[B]``.
         num_agents: A, the largest number of external agents of any world so far.
         rng: One `numpy.random.Generator` per world.
@@ -85,8 +87,9 @@ class World:
         self._log: list[LogTable] = [None] * num  # type: ignore[list-item]
         self.road_rows = np.zeros((num, ROW_SIZE), np.int64)
         self._log_rows = np.zeros((num, LOG_ROW_SIZE), np.int64)
-        self.step_index = np.zeros(num, np.int32)
+        self.step_index, self.start_step = np.zeros(num, np.int32), np.zeros(num, np.int32)
         self.end_step = np.zeros(num, np.int32)
+        self._memories: dict[int, dict[str, Any]] = {}
         self._casting = Casting(self.control, self.config, self.policies)
         self.history = History(num) if self.config.keep_history else None
         self._allocate(0)
@@ -122,9 +125,9 @@ class World:
         running = np.ones(self.num_worlds, bool) if running is None else running
         if self.previous is not self.before:
             np.copyto(self.previous.table, self.state.table)
-        motions = self._plan(actions, running)
+        motions = self._decide(actions, running)
         for k in range(self.dynamics.steps_per_action):
-            self._advance(motions[k] if motions else None, running)
+            self._advance(self._plans.play(self, running, motions[k]), running)
             self._detect(running, fresh=k == 0)
             self._settle(running)
             if self.history is not None:
@@ -165,6 +168,10 @@ class World:
             then.table[chosen] = self.state.table[chosen]
         if self.history is not None:
             self.history.begin(fresh, self.state, self.step_index, self.end_step)
+
+    def memory_of(self, policy: Policy) -> dict[str, Any]:
+        """What a policy of this world keeps from decision to decision: empty at first, and copied with the world."""
+        return self._memories.setdefault(self.policies.index(policy), {})
 
     @property
     def agents(self) -> Bool:
@@ -226,29 +233,23 @@ class World:
 
     # One step, in the order in which `step` calls it.
 
-    def _plan(self, actions: NDArray[np.floating] | None, running: Bool) -> list[Motion]:
+    def _decide(self, actions: NDArray[np.floating] | None, running: Bool) -> list[Motion]:
         """Motions that the dynamics give to external agents and policies, ``[B, D]`` for each 0.1 s."""
-        num = self._num_driven
-        if num == 0:
-            return []
+        num, through_ours = self._num_driven, [own_dynamics(policy) is None for policy in self.policies]
+        if num == 0 or not (self.num_agents or any(through_ours)):
+            still = np.zeros((self.num_worlds, num), np.float32)
+            return [Motion(still, still, still, still, still, still)] * self.dynamics.steps_per_action
         shape = (self.num_worlds, num, self.dynamics.action_size)
         filled = np.zeros(shape, np.float32) if num > self.num_agents else np.empty(shape, np.float32)
         if self.num_agents:
             filled[:, : self.num_agents] = self._checked(actions, running)
         for i, policy in enumerate(self.policies):
             mask = (self.policy_index == i) & running[:, None]
-            if mask.any():
-                filled[mask[:, :num]] = self._ask(policy, mask)
+            if through_ours[i] and mask.any():
+                filled[mask[:, :num]] = ask(policy, self, mask, self.dynamics)
         motion = Motion(*(np.ascontiguousarray(getattr(self.state, name)[:, :num]) for name in Motion._fields))
         body = Body(np.ascontiguousarray(self.state.length[:, :num]), self.state.type[:, :num])
         return self.dynamics.step(motion, filled, body)
-
-    def _ask(self, policy: Policy, mask: Bool) -> NDArray[np.floating]:
-        given, shape = np.asarray(policy.act(self, mask)), (*mask.shape, self.dynamics.action_size)
-        if given.shape != shape or not np.isfinite(given[mask]).all():
-            raise ActionError(f"policy {policy.name!r} must give finite actions of shape {shape}, got {given}")
-        chosen: NDArray[np.floating] = given[mask]
-        return chosen
 
     def _checked(self, actions: NDArray[np.floating] | None, running: Bool) -> NDArray[np.floating]:
         shape = (self.num_worlds, self.num_agents, self.dynamics.action_size)
@@ -271,11 +272,8 @@ class World:
             actions = np.where(bad[..., None], 0, actions)
         return actions
 
-    def _advance(self, motion: Motion | None, running: Bool) -> None:
+    def _advance(self, motion: Motion, running: Bool) -> None:
         np.copyto(self.before.table, self.state.table)
-        if motion is None:
-            empty = np.zeros((self.num_worlds, 0), np.float32)
-            motion = Motion(empty, empty, empty, empty, empty, empty)
         _move(
             self.state.table,
             self.before.table,
@@ -348,7 +346,7 @@ class World:
             self._num_idm = max(self._num_idm, int((driver == Driver.IDM).sum()))
         self._num_heroes = max([self._num_heroes, *(len(cast.heroes) for cast in casts)])
         has_room = self._num_idm <= self._idm.path.shape[1] and self._num_heroes <= self._heroes.path.shape[1]
-        if slots > self.num_slots or not has_room:
+        if slots > self.num_slots or not has_room or not self._plans.has_room:
             self._allocate(max(slots, self.num_slots))
 
     def _allocate(self, num_slots: int) -> None:
@@ -368,12 +366,13 @@ class World:
             np.zeros(shape, np.float32),
         )
         self._heroes = HeroTables.zeros(self.num_worlds, self._num_heroes)
+        self._plans = Plans(self.policies, *shape)
         if old is not None:
             self._keep(old)
 
     def _keep(self, old: dict[str, Any]) -> None:
         """Copy what the smaller arrays held into the larger ones."""
-        for name in ("state", "before", "previous"):
+        for name in ("state", "before", "previous", "_plans"):
             _copy_corner(old[name].table, getattr(self, name).table)
         for f in fields(Events):
             _copy_corner(getattr(old["events"], f.name), getattr(self.events, f.name))
@@ -387,7 +386,8 @@ class World:
         num = len(cast.order)
         self.road[b], self._log[b] = road_of(scene, self.config.point_spacing), log_of(scene)
         self.road_rows[b], self._log_rows[b] = self.road[b].row, self._log[b].row
-        self.step_index[b], self.end_step[b] = cast.start, cast.end
+        self.step_index[b] = self.start_step[b] = cast.start
+        self.end_step[b] = cast.end
         self.track[b, :num], self.track[b, num:] = cast.order, -1
         self.controller[b, :num], self.controller[b, num:] = cast.driver, Driver.NONE
         self.policy_index[b, :num], self.policy_index[b, num:] = cast.policy, -1

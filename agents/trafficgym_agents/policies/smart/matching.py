@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs
 """The token that leads nearest to a pose: what tokenising a log, expert guidance and recovery targets share."""
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class MotionEnds:
 
     @cached_property
     def by_reach(self) -> tuple[Int, Float]:
-        """The rows of each class by how far ahead their centre is, int64 ``[W]``, and those centres, float32 ``[W, 2]`` m."""
+        """Rows int64 ``[W]``, those of a class by how far ahead they end, and their centres float32 ``[W, 2]`` m."""
         centre = self.corners.mean(1, dtype=np.float32)
         type = np.repeat(np.arange(len(self.first) - 1), np.diff(self.first))
         order = np.lexsort((centre[:, 0], type))
@@ -64,13 +65,7 @@ def match_motion(ends: MotionEnds, type: Int, from_xy: Float, from_yaw: Float, t
     Returns:
         int64 ``[N]``.
     """
-    token = np.zeros(len(type), np.int64)
-    start, heading = _starts(from_xy, from_yaw)
-    slack = np.float32(_SLACK) * (np.abs(from_xy).sum(1) + np.abs(to_xy).sum(1) + 100)
-    _match(
-        ends.corners, *ends.by_reach, ends.first, type, start, heading, nominal_boxes(type, to_xy, to_yaw), slack, token
-    )
-    return token
+    return nearest_motions(ends, type, from_xy, from_yaw, to_xy, to_yaw, 1)[0][:, 0]
 
 
 def nearest_motions(
@@ -84,9 +79,12 @@ def nearest_motions(
     """
     token = np.zeros((len(type), num), np.int64)
     distance = np.full((len(type), num), np.inf, np.float32)
-    start, heading = _starts(from_xy, from_yaw)
-    _rank(ends.corners, ends.first, type, start, heading, nominal_boxes(type, to_xy, to_yaw), token, distance)
-    return token, distance / 4
+    start = np.ascontiguousarray(from_xy, np.float32)
+    heading = np.stack([np.cos(from_yaw), np.sin(from_yaw)], -1).astype(np.float32)
+    box = nominal_boxes(type, to_xy, to_yaw)
+    slack = np.float32(_SLACK) * (np.abs(from_xy).sum(1) + np.abs(to_xy).sum(1) + 100)
+    _match(ends.corners, *ends.by_reach, ends.first, type, start, heading, box, slack, token, distance)
+    return token, distance * np.float32(0.25)
 
 
 def recovery_tokens(ends: MotionEnds, type: Int, from_xy: Float, from_yaw: Float, to_xy: Float, to_yaw: Float) -> Int:
@@ -115,33 +113,19 @@ def nominal_boxes(type: Int, xy: Float, yaw: Float) -> Float:
     return np.stack([x + ahead * cos - aside * sin, y + ahead * sin + aside * cos], -1)
 
 
-def _starts(xy: Float, yaw: Float) -> tuple[Float, Float]:
-    return np.ascontiguousarray(xy, np.float32), np.stack([np.cos(yaw), np.sin(yaw)], -1).astype(np.float32)
-
-
-@njit(cache=True, error_model="numpy", inline="always")
-def _distance(corners, v, start, heading, box):
-    """Sum over the corners of how far template `v`, placed at a start, ends from a box."""
-    total = np.float32(0.0)
-    for k in range(4):
-        ahead, aside = corners[v, k, 0], corners[v, k, 1]
-        dx = ahead * heading[0] - aside * heading[1] + start[0] - box[k, 0]
-        dy = ahead * heading[1] + aside * heading[0] + start[1] - box[k, 1]
-        total += np.sqrt(dx * dx + dy * dy)
-    return total
-
-
 @njit(cache=True, error_model="numpy")
-def _match(corners, row, centre, first, type, start, heading, box, slack, token):
+def _match(corners, row, centre, first, type, start, heading, box, slack, token, distance):
     for n in range(len(type)):
         begin, end = first[type[n]], first[type[n] + 1]
-        found = _nearest(corners, row, centre, begin, end, start[n], heading[n], box[n], slack[n])
-        token[n] = found - begin
+        mine = row[begin:end], centre[begin:end]
+        _search(corners, *mine, start[n], heading[n], box[n], slack[n], token[n], distance[n])
+        for k in range(token.shape[1]):
+            token[n, k] = max(token[n, k] - begin, 0)
 
 
 @njit(cache=True, error_model="numpy")
-def _nearest(corners, row, centre, begin, end, start, heading, box, slack):
-    """The template that ends nearest to a box, looking first at those that come about as far ahead.
+def _search(corners, row, centre, start, heading, box, slack, token, distance):
+    """The templates that end nearest to a box, looking first at those that come about as far ahead.
 
     Four corners are never nearer, added up, than four times their centre, so that few need a closer look.
     """
@@ -149,11 +133,16 @@ def _nearest(corners, row, centre, begin, end, start, heading, box, slack):
     dx = quarter * (box[0, 0] + box[1, 0] + box[2, 0] + box[3, 0]) - start[0]
     dy = quarter * (box[0, 1] + box[1, 1] + box[2, 1] + box[3, 1]) - start[1]
     ahead, left = dx * heading[0] + dy * heading[1], dy * heading[0] - dx * heading[1]
-    above = begin + np.searchsorted(centre[begin:end, 0], ahead)
-    below = above - 1
-    best, least, reach = begin, np.float32(np.inf), np.float32(np.inf)
-    while below >= begin or above < end:
-        if above >= end or (below >= begin and ahead - centre[below, 0] <= centre[above, 0] - ahead):
+    below, above = -1, len(row)
+    while above - below > 1:
+        middle = (below + above) // 2
+        if centre[middle, 0] < ahead:
+            below = middle
+        else:
+            above = middle
+    reach = np.float32(np.inf)
+    while below >= 0 or above < len(row):
+        if above == len(row) or (below >= 0 and ahead - centre[below, 0] <= centre[above, 0] - ahead):
             v, below = below, below - 1
         else:
             v, above = above, above + 1
@@ -161,24 +150,28 @@ def _nearest(corners, row, centre, begin, end, start, heading, box, slack):
         if not abs(ex) <= reach:
             break
         if ex * ex + ey * ey <= reach * reach:
-            away = _distance(corners, row[v], start, heading, box)
-            if away < least or (away == least and row[v] < best):
-                best, least = row[v], away
-                reach = quarter * (least + slack)
-    return best
+            _keep(row[v], _distance(corners[row[v]], start, heading, box), token, distance)
+            reach = quarter * (distance[-1] + slack)
 
 
-@njit(cache=True, error_model="numpy")
-def _rank(corners, first, type, start, heading, box, token, distance):
-    away = np.empty(corners.shape[0], np.float32)
-    for n in range(len(type)):
-        begin, end = first[type[n]], first[type[n] + 1]
-        for v in range(begin, end):
-            away[v] = _distance(corners, v, start[n], heading[n], box[n])
-        for k in range(min(token.shape[1], end - begin)):
-            nearest = begin
-            for v in range(begin, end):
-                if away[v] < away[nearest]:
-                    nearest = v
-            token[n, k], distance[n, k] = nearest - begin, away[nearest]
-            away[nearest] = np.float32(np.inf)
+@njit(cache=True, error_model="numpy", inline="always")
+def _distance(contour, start, heading, box):
+    """Sum over the corners of how far a template, placed at a start, ends from a box."""
+    total = np.float32(0.0)
+    for k in range(4):
+        ahead, aside = contour[k, 0], contour[k, 1]
+        dx = ahead * heading[0] - aside * heading[1] + start[0] - box[k, 0]
+        dy = ahead * heading[1] + aside * heading[0] + start[1] - box[k, 1]
+        total += np.sqrt(dx * dx + dy * dy)
+    return total
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _keep(found, away, token, distance):
+    """Put a template in its place among the nearest so far, if it is one; of equal ones the first comes first."""
+    k = len(distance)
+    while k > 0 and (away < distance[k - 1] or (away == distance[k - 1] and found < token[k - 1])):
+        k -= 1
+        if k + 1 < len(distance):
+            token[k + 1], distance[k + 1] = token[k], distance[k]
+        token[k], distance[k] = found, away

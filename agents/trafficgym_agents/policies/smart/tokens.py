@@ -49,6 +49,9 @@ class AgentTokens:
     path: Float  # (A, 5 Q + 1, 3) x, y [m] and yaw [rad] of the log at every step of the window, gaps filled
     path_valid: Bool  # (A, 5 Q + 1)
     learns: Bool  # (A,) carries loss in training
+    target: NDArray[np.int64] | None = None
+    """(A, Q) what to learn: the token that leads nearest to the log from where the slot before led, worked out in the
+    agent's frame (METHODS.md A.5), or, under SMART's noise, `token` itself. None where it has not been worked out."""
 
     def __len__(self) -> int:
         return len(self.type)

@@ -79,11 +79,11 @@ def nearest_motions(
     """
     token = np.zeros((len(type), num), np.int64)
     distance = np.full((len(type), num), np.inf, np.float32)
-    start = np.ascontiguousarray(from_xy, np.float32)
-    heading = np.stack([np.cos(from_yaw), np.sin(from_yaw)], -1).astype(np.float32)
-    box = nominal_boxes(type, to_xy, to_yaw)
-    slack = np.float32(_SLACK) * (np.abs(from_xy).sum(1) + np.abs(to_xy).sum(1) + 100)
-    _match(ends.corners, *ends.by_reach, ends.first, type, start, heading, box, slack, token, distance)
+    slack = _SLACK * (np.abs(from_xy).sum(1) + np.abs(to_xy).sum(1) + 100)
+    heading = np.stack([np.cos(from_yaw), np.sin(from_yaw)], -1)
+    floats = (from_xy, heading, nominal_boxes(type, to_xy, to_yaw), slack)
+    way = [np.ascontiguousarray(values, np.float32) for values in floats]  # one type, so that it is compiled once
+    _match(ends.corners, *ends.by_reach, ends.first, np.asarray(type, np.int64), *way, token, distance)
     return token, distance * np.float32(0.25)
 
 

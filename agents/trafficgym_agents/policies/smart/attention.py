@@ -71,22 +71,40 @@ class RelativeAttention(nn.Module):
         return self._keys_values(self.attn_prenorm_x_src(x))
 
     def _keys_values(self, normed: Tensor) -> Tensor:
-        weight = torch.cat([self.to_k.weight, self.to_v.weight])
-        return functional.linear(normed, weight, torch.cat([torch.zeros_like(self.to_v.bias), self.to_v.bias]))
+        # What relations add to every edge alike goes here: their biases, and the shift of their layer norm.
+        shift = functional.linear(self.attn_prenorm_r.bias, torch.cat([self.to_k_r.weight, self.to_v_r.weight]))
+        biases = torch.cat([torch.zeros_like(self.to_v.bias), self.to_v.bias + self.to_v_r.bias])
+        return functional.linear(normed, torch.cat([self.to_k.weight, self.to_v.weight]), biases + shift)
 
     def _attend(self, x: Tensor, normed: Tensor, keys_values: Tensor, relation: Tensor, edges: Edges) -> Tensor:
-        # The layer norm's own scale and shift go into the weights: what is left of it is the same for all layers.
-        weight = torch.cat([self.to_k_r.weight, self.to_v_r.weight])
-        bias = functional.linear(self.attn_prenorm_r.bias, weight)
-        bias = bias + torch.cat([torch.zeros_like(self.to_v_r.bias), self.to_v_r.bias])
-        relation = functional.linear(relation, weight * self.attn_prenorm_r.weight, bias)
+        # The scale of the relations' layer norm goes into the weights: what is left of it is the same for all layers.
+        to_key, to_value = (
+            (layer.weight * self.attn_prenorm_r.weight).view(self.heads, -1, x.shape[1])
+            for layer in (self.to_k_r, self.to_v_r)
+        )
         query = self.to_q(normed) * self.scale
-        seen = edge_attention(query, keys_values, relation, edges, self.heads, self.dropout if self.training else 0.0)
+        bent = torch.einsum("dhc,hcn->dhn", query.view(len(x), self.heads, -1), to_key)
+        dropout = self.dropout if self.training else 0.0
+        found = edge_attention(query, keys_values, bent, relation, edges, dropout)
+        seen = found.values + torch.einsum("dhn,hcn->dhc", found.relations, to_value).flatten(1)
         gate = torch.sigmoid(self.to_g(torch.cat([seen, normed], -1)))
         x = x + self.attn_postnorm(self.to_out(seen + gate * (self.to_s(normed) - seen)))
         return x + self.ff_postnorm(self.ff_mlp(self.ff_prenorm(x)))
 
 
-def normalised(relation: Tensor) -> Tensor:
-    """A layer norm without scale and shift, which each layer adds by itself."""
-    return functional.layer_norm(relation, relation.shape[-1:])
+CHUNK = 2048
+"""Edges that are embedded together where no gradient is wanted: what is computed in between stays in the cache."""
+
+
+def normalised(embedding: Any, values: Tensor) -> Tensor:
+    """Embed what edges are like, ``[E, D]`` to ``[E, h]``, up to the scale and shift that each layer adds by itself.
+
+    Args:
+        embedding: From ``[n, D]`` to ``[n, h]``.
+        values: The scalars of each edge.
+    """
+    if torch.is_grad_enabled() or len(values) <= CHUNK:
+        found = embedding(values)
+        return functional.layer_norm(found, found.shape[-1:])
+    parts = [normalised(embedding, part) for part in values.split(CHUNK)]
+    return torch.cat(parts)

@@ -68,6 +68,12 @@ class AgentBatch:
         """The same agents with other tokens, such as those that a rollout executed."""
         return replace(self, token=token, xy=xy, yaw=yaw, valid=valid)
 
+    def moved_to(self, slot: int, xy: Tensor, yaw: Tensor) -> AgentBatch:
+        """The same agents elsewhere in one slot, at ``[N, 2]`` m and ``[N]`` rad."""
+        everywhere, headings = self.xy.clone(), self.yaw.clone()
+        everywhere[:, slot], headings[:, slot] = xy, yaw
+        return replace(self, xy=everywhere, yaw=headings)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:

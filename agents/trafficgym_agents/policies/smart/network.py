@@ -71,7 +71,7 @@ class MapEncoder(nn.Module):
         edges = edges_within(self.config.map_radius, xy, scene, xy, Groups.of(scene, int(scene[-1]) + 1), is_same=True)
         edges = Edges(*(part.to(x.device) for part in edges))
         relation = relations(edges, tokens.xy, tokens.yaw, tokens.xy, tokens.yaw)
-        relation = normalised(bounded(self.r_pt2pt_emb, self.config.map_radius, table_rows)(relation))
+        relation = normalised(bounded(self.r_pt2pt_emb, self.config.map_radius, table_rows), relation)
         for layer in self.pt2pt_layers:
             x = layer(x, relation, edges)
         return x
@@ -185,11 +185,10 @@ class SmartNetwork(nn.Module):
         x = decoder.embed(contours, type, agents.size[agent], motion)
 
         back = self._edges_back(agent, slot)
-        past = decoder.r_t_emb(relations(back, xy, yaw, xy, yaw, slot))
+        past = normalised(decoder.r_t_emb, relations(back, xy, yaw, xy, yaw, slot))
         looks = Looks(self, batch.map, map_features, table_rows)
         to_map, map_relation = looks.at_map(xy, yaw, agents.scene[agent])
         to_agents, agent_relation = looks.at_agents(xy, yaw, agents.group[agent] * agents.token.shape[1] + slot)
-        past = normalised(past)
         for time, at_map, at_agents in zip(
             decoder.t_attn_layers, decoder.pt2a_attn_layers, decoder.a2a_attn_layers, strict=True
         ):
@@ -232,7 +231,7 @@ class Looks:
         )
         edges = Edges(*(part.to(xy.device) for part in edges))
         relation = relations(edges, xy, yaw, self.tokens.xy, self.tokens.yaw)
-        return edges, normalised(self.map_embedding(relation))
+        return edges, normalised(self.map_embedding, relation)
 
     def at_agents(self, xy: Tensor, yaw: Tensor, group: Tensor) -> tuple[Edges, Tensor]:
         """Edges between nodes of one group ``[N]``, and their relations ``[E, h]``."""
@@ -240,7 +239,7 @@ class Looks:
         sources = Groups.of(number, int(number.max()) + 1 if len(number) else 0)
         edges = edges_within(self.config.agent_radius, points, number, points, sources, is_same=True)
         edges = Edges(*(part.to(xy.device) for part in edges))
-        return edges, normalised(self.agent_embedding(relations(edges, xy, yaw, xy, yaw)))
+        return edges, normalised(self.agent_embedding, relations(edges, xy, yaw, xy, yaw))
 
 
 def bounded(embedding: FourierEmbedding, radius: float, table_rows: int) -> Any:

@@ -1,0 +1,1 @@
+"""What training scripts share around their loops: a folder that resumes, budgets, schedules, workers, checkpoints."""

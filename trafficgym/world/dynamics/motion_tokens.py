@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from trafficgym.errors import ConfigError, names_nearest
 from trafficgym.scene.scene import AgentType
-from trafficgym.world.dynamics.motion import Array, Body, Motion, moving, namespace, wrap
+from trafficgym.world.dynamics.motion import Array, Body, Motion, moving, namespace
 from trafficgym.world.state import DT
 
 NOMINAL_SIZE = np.array([[4.8, 2.0], [1.0, 1.0], [2.0, 1.0]], np.float32)
@@ -35,21 +36,26 @@ def place_motion(contours: Array, x: Array, y: Array, yaw: Array) -> tuple[Array
         yaw: Of the starting pose, ``[...]`` rad.
 
     Returns:
-        x, y (m, means of the four corners) and yaw (rad in [-pi, pi), from left back to left front), ``[..., K]`` each.
+        x, y (m, means of the four corners) and yaw (rad in [-pi, pi], from left back to left front), ``[..., K]`` each.
     """
     xp = namespace(contours, x)
     corners_x, corners_y = place_corners(contours, x[..., None, None], y[..., None, None], yaw[..., None, None])
     ahead_x = corners_x[..., 0] - corners_x[..., 3]
     ahead_y = corners_y[..., 0] - corners_y[..., 3]
-    return _mean(corners_x), _mean(corners_y), wrap(xp, xp.atan2(ahead_y, ahead_x))
+    return _mean(corners_x), _mean(corners_y), _exactly(xp, xp.atan2, ahead_y, ahead_x)
 
 
 def place_corners(contours: Array, x: Array, y: Array, yaw: Array) -> tuple[Array, Array]:
     """Corners in the scene frame, x and y: ``contours[..., 2]`` turned by `yaw`, then moved; all broadcast."""
     xp = namespace(contours, x)
-    cos, sin = xp.cos(yaw), xp.sin(yaw)
+    cos, sin = _exactly(xp, xp.cos, yaw), _exactly(xp, xp.sin, yaw)
     ahead, aside = contours[..., 0], contours[..., 1]
     return ahead * cos - aside * sin + x, ahead * sin + aside * cos + y
+
+
+def _exactly(xp: Any, function: Any, *values: Array) -> Array:
+    """A function computed in double and rounded once: in float32, NumPy and torch differ in the last bit."""
+    return xp.astype(function(*(xp.astype(value, xp.float64) for value in values)), values[0].dtype)
 
 
 def _mean(corners: Array) -> Array:
@@ -117,6 +123,7 @@ class MotionTokens:
         contours = xp.take(self._like(motion.x, self._paths), xp.reshape(row, (-1,)), axis=1)
         contours = xp.reshape(contours, (self.steps_per_action, *shape, 1, 4, 2))  # so that each step lies apart
         x, y, yaw = (pose[..., 0] for pose in place_motion(contours, motion.x, motion.y, motion.yaw))
+        yaw = xp.where(yaw < math.pi, yaw, -yaw)  # every other bit stays as it is
         vx = (x - xp.concat([motion.x[None, ...], x[:-1, ...]])) / DT
         vy = (y - xp.concat([motion.y[None, ...], y[:-1, ...]])) / DT
         path = moving(xp, x, y, yaw, vx, vy)

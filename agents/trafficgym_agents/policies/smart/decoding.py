@@ -214,7 +214,23 @@ def roll_out(
 
 def execute(network: SmartNetwork, type: Tensor, token: Tensor, xy: Tensor, yaw: Tensor) -> tuple[Tensor, ...]:
     """Where tokens ``[N]`` lead from poses ``[N, 2]``, ``[N]``: x, y [m] and yaw [rad] at 0.1 ... 0.5 s, ``[N, 5]``."""
-    return place_motion(network.motions[type, token, 1:], xy[:, 0], xy[:, 1], yaw)
+    contours = network.motions[type, token, 1:]
+    if network.config.zero_fill_quirk:
+        return _place_like_reference(contours, xy, yaw)
+    return place_motion(contours, xy[:, 0], xy[:, 1], yaw)
+
+
+def _place_like_reference(contours: Tensor, xy: Tensor, yaw: Tensor) -> tuple[Tensor, ...]:
+    """`place_motion` in the reference's arithmetic, bit for bit.
+
+    Kilometres from the origin box corners lie on a grid of half a millimetre, and headings are read off them: a last
+    bit that differs here is centimetres after some seconds.
+    """
+    cos, sin = yaw.cos()[:, None, None], yaw.sin()[:, None, None]
+    ahead, aside = contours.unbind(-1)
+    corners = torch.stack([ahead * cos - aside * sin, ahead * sin + aside * cos], -1) + xy[:, None, None]
+    centre, front = corners.mean(2), corners[..., 0, :] - corners[..., 3, :]
+    return centre[..., 0], centre[..., 1], torch.atan2(front[..., 1], front[..., 0])
 
 
 def _rows(agents: AgentBatch, num: int) -> Tensor:

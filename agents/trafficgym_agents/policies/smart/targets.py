@@ -60,6 +60,14 @@ def boxes(type: Tensor) -> Tensor:
     return torch.from_numpy(CORNERS).to(type.device) * size[:, None]
 
 
+def boxes_at(type: Tensor, poses: Tensor) -> Tensor:
+    """Corners of the nominal box of each class ``[n]`` at poses ``[n, K, 3]`` (m, m, rad), ``[n, K, 4, 2]`` m."""
+    ahead, aside = boxes(type)[:, None].unbind(-1)
+    x, y, yaw = poses[..., None, :].unbind(-1)
+    # The centre first: so the reference rounds, far from the origin.
+    return torch.stack([x + ahead * yaw.cos() - aside * yaw.sin(), y + ahead * yaw.sin() + aside * yaw.cos()], -1)
+
+
 def distances_to_log(
     network: SmartNetwork,
     agents: AgentBatch,
@@ -89,8 +97,6 @@ def distances_to_log(
     )
     templates = network.motions[agents.type[:, None], tokens][:, :, [1 + k for k in steps]]  # (N, K, steps, 4, 2)
     reached = torch.stack(place_corners(templates, x, y, yaw), -1)
-    wanted = torch.stack(
-        place_corners(boxes(agents.type)[:, None], *(log[:, :, k, None] for k in range(3))), -1
-    )  # (N, steps, 4, 2)
+    wanted = boxes_at(agents.type, log)  # (N, steps, 4, 2)
     away = (reached - wanted[:, None]).norm(dim=-1).mean(-1)
     return away @ away.new_tensor([weights[k] for k in steps]), there

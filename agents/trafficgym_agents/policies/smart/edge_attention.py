@@ -89,7 +89,8 @@ class _Fused(torch.autograd.Function):
         found = [np.zeros_like(a) for a in given[:3]]
         d_relation = np.empty_like(given[3]) if wants_relation else np.empty((0, given[3].shape[1]), np.float32)
         gradients = d_values.contiguous().numpy(), d_relations.contiguous().numpy()
-        _backward(*given, *context.rest, *gradients, *found, d_relation, wants_relation)
+        *where, weights = context.rest
+        _backward(*given, *where, weights.copy(), *gradients, *found, d_relation, wants_relation)
         last = torch.from_numpy(d_relation) if wants_relation else None
         return *(torch.from_numpy(a) for a in found), last, None, None
 
@@ -157,40 +158,72 @@ def _backward(  # type: ignore[no-untyped-def]
     d_relation,
     wants_relation,
 ):
-    heads, width, n = weights.shape[1], query.shape[1], relation.shape[1]
-    c = width // heads
-    worth = np.empty_like(weights)  # of each weight, to the loss
-    mean = np.empty(heads, np.float32)
+    heads, width = weights.shape[1], query.shape[1]
+    slope = np.empty_like(weights)  # of the loss by each logit
     for i in range(len(query)):
         first, last = offsets[i], offsets[i + 1]
-        mean[:] = 0
         for e in range(first, last):
             value = keys_values[source[e], width:]
             for h in range(heads):
-                total = np.float32(0)
-                for k in range(n):
-                    total += d_relations[i, h, k] * relation[e, k]
-                for k in range(h * c, h * c + c):
-                    total += d_values[i, k] * value[k]
+                slope[e, h] = _worth(value, relation[e], d_values[i], d_relations[i, h], h, heads)
                 if drops:
-                    total *= keep[e, h]
-                worth[e, h] = total
-                mean[h] += weights[e, h] * total
+                    slope[e, h] *= keep[e, h]
+        for h in range(heads):
+            mean = np.float32(0)
+            for e in range(first, last):
+                mean += weights[e, h] * slope[e, h]
+            for e in range(first, last):
+                slope[e, h] = weights[e, h] * (slope[e, h] - mean)
         for e in range(first, last):
-            j = source[e]
+            _hand_on(query[i], keys_values[source[e]], relation[e], slope[e], d_query[i], d_bent[i])
+            if drops:
+                weights[e] *= keep[e]
+            _hand_back(query[i], slope[e], weights[e], d_values[i], d_keys_values[source[e]])
             if wants_relation:
-                d_relation[e, :] = 0
-            for h in range(heads):
-                weight = weights[e, h]
-                slope = weight * (worth[e, h] - mean[h])
-                if drops:
-                    weight *= keep[e, h]
-                for k in range(n):
-                    d_bent[i, h, k] += slope * relation[e, k]
-                if wants_relation:
-                    for k in range(n):
-                        d_relation[e, k] += slope * bent[i, h, k] + weight * d_relations[i, h, k]
-                for k in range(h * c, h * c + c):
-                    d_query[i, k] += slope * keys_values[j, k]
-                    d_keys_values[j, k] += slope * query[i, k]
-                    d_keys_values[j, width + k] += weight * d_values[i, k]
+                _relate(bent[i], slope[e], weights[e], d_relations[i], d_relation[e])
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def _worth(value, relation, d_values, d_relations, h, heads):  # type: ignore[no-untyped-def]
+    """What the weight of an edge is worth to the loss, by one head."""
+    c = len(d_values) // heads
+    total = np.float32(0)
+    for k in range(len(relation)):
+        total += d_relations[k] * relation[k]
+    for k in range(h * c, h * c + c):
+        total += d_values[k] * value[k]
+    return total
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def _hand_on(query, key, relation, slope, d_query, d_bent):  # type: ignore[no-untyped-def]
+    """Gradients of the destination."""
+    c = len(query) // len(slope)
+    for h in range(len(slope)):
+        steep, row = slope[h], d_bent[h]
+        for k in range(len(relation)):
+            row[k] += steep * relation[k]
+        for k in range(h * c, h * c + c):
+            d_query[k] += steep * key[k]
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def _hand_back(query, slope, weight, d_values, d_key_value):  # type: ignore[no-untyped-def]
+    """Gradients of the source."""
+    width = len(query)
+    c = width // len(slope)
+    for h in range(len(slope)):
+        steep, heavy = slope[h], weight[h]
+        for k in range(h * c, h * c + c):
+            d_key_value[k] += steep * query[k]
+            d_key_value[width + k] += heavy * d_values[k]
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def _relate(bent, slope, weight, d_relations, d_relation):  # type: ignore[no-untyped-def]
+    """Gradients of the edge."""
+    d_relation[:] = 0
+    for h in range(len(slope)):
+        steep, heavy, towards, summed = slope[h], weight[h], bent[h], d_relations[h]
+        for k in range(len(d_relation)):
+            d_relation[k] += steep * towards[k] + heavy * summed[k]

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
+
+from trafficgym_agents.policies.smart.table_reading import read_tables
 
 Tensor = Any
 
@@ -59,23 +60,16 @@ class Tables:
     """A `FourierEmbedding` of bounded scalars, read between the rows of a table instead of computed.
 
     The branches are functions of one scalar each, so that a few thousand rows hold them for any number of edges.
-    Gradients flow into the rows, and from there into the network. Between rows it is linear; `FourierEmbedding.tables`
-    of 1024 rows differ from the network by about 1e-4 of a feature.
+    Gradients flow into the rows, and from there into the network. Between rows it is linear: with 1024 rows, the logits
+    of the reference's networks move by up to 1e-5, and up to 1e-4 in its largest.
     """
 
     def __init__(self, rows: Tensor, lows: Tensor, highs: Tensor, size: int, to_out: Any) -> None:
         self.rows, self.size, self.to_out = rows, size, to_out
         self.low = lows.to(rows.device)
         self.scale = (size - 1) / (highs.to(rows.device) - self.low)
-        self.first = torch.arange(len(lows), device=rows.device) * size
 
     def __call__(self, values: Tensor) -> Tensor:
         """Embed scalars, float32 ``[N, D]``, to ``[N, h]``."""
-        place = ((values - self.low) * self.scale).clamp_(0, self.size - 1)
-        row = place.floor().clamp_(max=self.size - 2)
-        share = place - row
-        index = row.long().add_(self.first)
-        index = torch.cat([index, index + 1], 1)
-        weights = torch.cat([1 - share, share], 1)
-        total = functional.embedding_bag(index, self.rows, mode="sum", per_sample_weights=weights)
-        return self.to_out(total)
+        place = (values - self.low) * self.scale
+        return self.to_out(read_tables(self.rows, place, self.size))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,3 +64,17 @@ class SceneTokens:
     scene_id: str
     map: MapTokens
     agents: AgentTokens
+
+    def with_map_near(self, reach: float) -> SceneTokens:
+        """Without the map tokens that lie further than `reach` m from everywhere that an agent's token leads.
+
+        What is left out cannot be seen where `reach` is the radius at which agents see the map and, for each layer of
+        the map encoder, that at which map tokens see each other.
+        """
+        places = self.agents.xy[self.agents.valid]
+        near = np.zeros(len(self.map), bool)
+        for xy in places:
+            near |= np.hypot(*(self.map.points[:, 0] - xy).T) < reach
+        if not near.any():
+            near[:1] = True
+        return replace(self, map=MapTokens(**{f.name: getattr(self.map, f.name)[near] for f in fields(MapTokens)}))

@@ -1,0 +1,82 @@
+"""Rollouts of scenes as the metric and the rewards want them: the fast path, without a world."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trafficgym.metrics.wosac import fill_gaps
+from trafficgym.scene.scene import Scene
+from trafficgym_agents.policies.smart.batch import Batch
+from trafficgym_agents.policies.smart.config import FUTURE_STEPS
+from trafficgym_agents.policies.smart.decoding import TABLE_ROWS, Choose, roll_out
+from trafficgym_agents.policies.smart.network import SmartNetwork
+from trafficgym_agents.policies.smart.tokens import SceneTokens
+
+Float = NDArray[np.float32]
+
+
+def simulate(
+    network: SmartNetwork,
+    scenes: Sequence[Scene],
+    tokens: Sequence[SceneTokens],
+    choose: Choose,
+    *,
+    num: int = 32,
+    seed: int = 0,
+    table_rows: int = TABLE_ROWS,
+) -> Iterator[Float]:
+    """Roll scenes out, one after the other.
+
+    The rollouts are those of a world whose generators have the seeds of `rollout_rng`, without the world.
+
+    Args:
+        network: The network.
+        scenes: In the frame of the tokens.
+        tokens: Of each scene.
+        choose: Picks tokens, such as `Sampling`.
+        num: R, of each scene.
+        seed: Decides everything random; a scene's rollouts do not depend on the others.
+        table_rows: See `SmartNetwork.forward`.
+
+    Yields:
+        x, y, z [m] and yaw [rad] of all tracks of the scene in its order, for the 80 steps after "now", float32
+        ``[R, A, 80, 4]``; tracks that are not there "now" are 0.
+    """
+    for scene, of_scene in zip(scenes, tokens, strict=True):
+        rngs = [rollout_rng(seed, scene, number) for number in range(num)]
+        batch = Batch.of([of_scene], device=str(network.sizes.device))
+        rollouts = roll_out(network, batch, choose, num=num, rngs=rngs, table_rows=table_rows)
+        yield as_tracks(scene, of_scene, rollouts.steps)
+
+
+def rollout_rng(seed: int, scene: Scene, number: int) -> np.random.Generator:
+    """The generator of a scene's rollout."""
+    return np.random.default_rng([seed, number, *scene.id.encode()])
+
+
+def as_tracks(scene: Scene, tokens: SceneTokens, steps: torch.Tensor) -> Float:
+    """Steps of R rollouts' agents, ``[R N, 80, 3]``, as tracks, ``[R, A, 80, 4]``; see `simulate`.
+
+    Tracks without tokens ("other" in WOMD) go on at constant velocity.
+    """
+    agents = tokens.agents
+    own = steps.cpu().numpy().reshape(-1, len(agents), FUTURE_STEPS, 3)
+    found = np.broadcast_to(_straight_on(scene), (len(own), scene.num_agents, FUTURE_STEPS, 4)).copy()
+    found[:, agents.track, :, :2], found[:, agents.track, :, 3] = own[..., :2], own[..., 2]
+    found[:, agents.track, :, 2] = agents.z[:, None]
+    return found
+
+
+def _straight_on(scene: Scene) -> Float:
+    """Everybody who is there "now" at constant velocity, float32 ``[A, 80, 4]``; 0 for others."""
+    tracks, now = scene.tracks, scene.current_step
+    state = np.stack([getattr(tracks, name)[:, now] for name in ("x", "y", "z", "yaw", "vx", "vy")], -1)
+    motion = np.zeros((scene.num_agents, FUTURE_STEPS + 1, 6), np.float32)
+    motion[:, 0] = np.where(tracks.valid[:, now, None], state, 0)
+    present = np.zeros(motion.shape[:2], bool)
+    present[:, 0] = True
+    return np.asarray(fill_gaps(motion, present)[:, 1:, :4], np.float32)

@@ -88,15 +88,15 @@ def test_a_misspelt_selector_is_found_before_any_scene_is_driven():
 
 
 def test_a_fault_in_one_scene_does_not_cost_the_others(monkeypatch):
-    def fails_once(scene, policy, **_):
+    def fails_once(scene, policy, seeds, **_):
         if scene.id == "scene-1":
             raise ZeroDivisionError("oh")
-        return original(scene, policy)
+        return original(scene, policy, seeds)
 
     from trafficgym.report import evaluation as module
 
-    original = module.roll_out
-    monkeypatch.setattr(module, "roll_out", fails_once)
+    original = module.roll_out_batch
+    monkeypatch.setattr(module, "roll_out_batch", fails_once)
     result = evaluate(Given(scenes=three_scenes()), QUICK)
     assert [(outcome.scene_id, outcome.problem) for outcome in result.skipped] == [("scene-1", "ZeroDivisionError: oh")]
     assert len(result.measures) == 4

@@ -256,6 +256,10 @@ def test_record_writes_a_scenario_and_keeps_the_ego_in_the_middle(tmp_path, caps
         (["record", "--family", "cut-in", "--scenario", "b.json", "a.png"], "not both"),
         (["record", "--family", "cut-in", "--scene", "1", "a.png"], "--scene is for"),
         (["record", "--family", "cut-in", "--policy", "idmm", "a.png"], "did you mean 'idm'"),
+        (["record", "--family", "cut-in", "--background", "idmm", "a.png"], "did you mean 'idm'"),
+        (["record", "store", "a.png", "--background", "idm"], "--background is for --family and --scenario"),
+        (["view", "--family", "cut-in", "--background", "external"], "no policy is called 'external'"),
+        (["view", "store", "--background", "idm"], "--background is for --family and --scenario"),
     ],
 )
 def test_wrong_use_is_explained(arguments, message, capsys, tmp_path, monkeypatch):

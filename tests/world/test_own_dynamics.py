@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 import trafficgym
+from tests.world.make_policies import Drawer
 from tests.world.make_tokens import FAST, LEFT, tiny_tokens
 from tests.world.micro import Box, micro_scene
 from trafficgym.errors import ActionError, ConfigError
@@ -21,24 +22,6 @@ from trafficgym.world.world import World, WorldConfig
 
 TOKENS = tiny_tokens()
 FIELDS = Motion._fields
-
-
-class Drawer:
-    """Draws tokens from the generator of each world; notes at which steps of which worlds it was asked."""
-
-    name = "drawer"
-    is_random = True
-
-    def __init__(self, dynamics: Dynamics | None = TOKENS) -> None:
-        self.dynamics = dynamics
-
-    def act(self, world: World, mask: NDArray[np.bool_]) -> NDArray[np.floating]:
-        actions = np.zeros((*mask.shape, 1))
-        asked = world.memory_of(self).setdefault("asked", [[] for _ in world.scenes])
-        for b in np.flatnonzero(mask.any(1)).tolist():
-            asked[b].append(int(world.step_index[b]))
-            actions[b, mask[b], 0] = world.rng[b].integers(5, size=int(mask[b].sum()))
-        return actions
 
 
 class Fixed:

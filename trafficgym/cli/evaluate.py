@@ -32,7 +32,8 @@ class Args:
     scenes: Path | None = None
     """Scene store, or file or folder of scenes; generated ones by default."""
     policy: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """Policy to evaluate, may be given several times; log, idm, constant_velocity and random by default."""
+    """Policy to evaluate, may be given several times; log, idm, constant_velocity and random by default. Others are
+    those of installed packages, such as smart:CHECKPOINT."""
     max_scenes: int | None = None
     """At most so many scenes, the first ones; 8 of the generated ones by default."""
     rollouts: int = 1
@@ -90,7 +91,7 @@ def table(evaluation: Evaluation, *, width: int) -> Table:
     )
     found.add_column("", no_wrap=True)
     for row in rows:
-        found.add_column(row.policy, justify="right")
+        found.add_column(plain(row.policy), justify="right")
     for metrics in GROUPS.values():
         for metric in metrics:
             intervals = [row.values[metric.key] for row in rows]

@@ -24,14 +24,16 @@ class Args:
     """SOURCE: store, file or folder of scenes, unless --family or --scenario is given. OUT: file to write; its suffix
     says what."""
     family: str | None = None
-    """Record a scenario of this family, such as cut-in: its hero follows its script, idm drives the others."""
+    """Record a scenario of this family, such as cut-in: its hero follows its script."""
     scenario: str | None = None
     """Record the scenario in this JSON file, likewise."""
     scene: str | None = None
     """Id of the scene of SOURCE, the beginning of an id, or its number; default the first."""
     policy: str | None = None
-    """Who drives: log (the recording, the default), idm, constant_velocity or random; in a scenario the ego alone,
-    idm by default."""
+    """Who drives: log (the recording, the default), idm, constant_velocity, random, or a policy of an installed
+    package, such as smart:CHECKPOINT; in a scenario the ego alone, idm by default."""
+    background: str | None = None
+    """Who drives everybody but the ego and the hero in a scenario: idm (the default), or any other policy."""
     seed: int = 0
     """Seed of the rollout, or of the scenario."""
     size: Annotated[tuple[int, int], tyro.conf.arg(metavar="W H")] = (800, 800)
@@ -81,7 +83,11 @@ def _clip(args: Args) -> Clip:
     if scene is not None:
         if args.scene is not None:
             raise ConfigError("--scene is for scenes of a SOURCE")
-        return clip_of_scenario(scene, args.policy or "idm", seed=args.seed)
+        return clip_of_scenario(scene, args.policy or "idm", background=args.background or "idm", seed=args.seed)
+    if args.background is not None:
+        raise ConfigError(
+            "--background is for --family and --scenario; in scenes of a SOURCE --policy drives everybody"
+        )
     scenes = open_source(args.paths[0])
     scene = scenes[0 if args.scene is None else find_scene(scenes, args.scene)]
     return clip_of(scene, args.policy or "log", args.seed)

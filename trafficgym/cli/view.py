@@ -29,7 +29,10 @@ class Args:
     scene: str | None = None
     """Id of the scene of SOURCE to begin with, the beginning of an id, or its number; default the first."""
     policy: str | None = None
-    """Who drives in scenes of SOURCE: log (the recording, the default), idm, constant_velocity or random."""
+    """Who drives in scenes of SOURCE: log (the recording, the default), idm, constant_velocity, random, or a policy of
+    an installed package, such as smart:CHECKPOINT."""
+    background: str | None = None
+    """Who drives everybody but the ego and the hero in a scenario: idm (the default), or any other policy."""
     seed: int = 0
     """Seed of the rollouts, or of the scenario."""
     size: Annotated[tuple[int, int], tyro.conf.arg(metavar="W H")] = (1000, 800)
@@ -70,10 +73,18 @@ def _playlist(args: Args) -> tuple[Playlist, int]:
     if args.source is None:
         for option in ("scene", "policy"):
             if getattr(args, option) is not None:
-                raise ConfigError(f"--{option} is for scenes of a SOURCE; idm drives in --{given[0]}, or your keys")
+                raise ConfigError(
+                    f"--{option} is for scenes of a SOURCE; in --{given[0]} idm drives the ego, or your keys do, and "
+                    "--background drives the others"
+                )
+        background = args.background or "idm"
         if args.family is not None:
-            return playlist_of_family(args.family), args.seed
-        return playlist_of_scenario(str(args.scenario), args.seed), 0
+            return playlist_of_family(args.family, background), args.seed
+        return playlist_of_scenario(str(args.scenario), args.seed, background), 0
+    if args.background is not None:
+        raise ConfigError(
+            "--background is for --family and --scenario; in scenes of a SOURCE --policy drives everybody"
+        )
     scenes = open_source(args.source)
     start = 0 if args.scene is None else find_scene(scenes, args.scene)
     return playlist_of(scenes, args.policy or "log", args.seed), start

@@ -32,7 +32,8 @@ class Args:
     scenes: tyro.conf.Positional[Path | None] = None
     """Scene store, or file or folder of scenes; generated nominal traffic by default."""
     policy: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """Policy to score, may be given several times; idm, constant_velocity and random where nothing else is given."""
+    """Policy to score, may be given several times; idm, constant_velocity and random where nothing else is given.
+    Others are those of installed packages, such as smart:CHECKPOINT."""
     rollouts: Path | None = None
     """Recorded rollouts to score: a file of rollouts, a folder of them, or a submission (.tar.gz, folder, binproto)."""
     rollouts_per_scene: int = OFFICIAL_ROLLOUTS

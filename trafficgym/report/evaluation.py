@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trafficgym.errors import ConfigError, SceneError, StoreError, TrafficgymError, nearest_key
+from trafficgym.errors import ConfigError, SceneError, StoreError, TrafficgymError
 from trafficgym.metrics.bootstrap import Bootstrap
 from trafficgym.metrics.summary import Row, SceneMeasures, differences, measure, summarise_measures
 from trafficgym.report.recording import Recording, recording
@@ -24,7 +24,7 @@ from trafficgym.report.scene_pool import SceneRead, as_done, num_processes, read
 from trafficgym.report.source import SceneSource, unreadable
 from trafficgym.scene.scene import Scene
 from trafficgym.world.controllers import check_selector
-from trafficgym.world.roll_out import POLICIES, roll_out
+from trafficgym.world.roll_out import POLICIES, check_policy, roll_out_batch
 from trafficgym.world.rollout import Rollout
 from trafficgym.world.rollout_file import RolloutWriter
 
@@ -45,8 +45,7 @@ class EvaluationConfig:
         if not self.policies or len(set(self.policies)) != len(self.policies):
             raise ConfigError(f"policies are {self.policies}; give at least one, and each once")
         for policy in self.policies:
-            if policy not in POLICIES:
-                raise ConfigError(f"no policy is called {policy!r}; {nearest_key(policy, POLICIES)}")
+            check_policy(policy)
         if self.rollouts < 1:
             raise ConfigError(f"rollouts is {self.rollouts}; it must be at least 1")
         check_selector(self.control)
@@ -144,10 +143,8 @@ def evaluate(
 
 def roll_outs(scene: Scene, policy: str, config: EvaluationConfig) -> list[Rollout]:
     """The rollouts of one scene by one policy, always the same for the same config."""
-    return [
-        roll_out(scene, policy, seed=rollout_seed(config.seed, scene.id, number), control=config.control)
-        for number in range(config.rollouts)
-    ]
+    seeds = [rollout_seed(config.seed, scene.id, number) for number in range(config.rollouts)]
+    return roll_out_batch(scene, policy, seeds, control=config.control)
 
 
 def rollout_seed(seed: int, scene_id: str, number: int) -> int:

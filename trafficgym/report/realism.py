@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trafficgym.errors import ConfigError, SceneError, check_whole, nearest_key
+from trafficgym.errors import ConfigError, SceneError, check_whole
 from trafficgym.metrics.bootstrap import Bootstrap, Interval, paired_difference, ratio_interval
 from trafficgym.metrics.wosac import Score, WosacConfig, find_config, mean_score
 from trafficgym.report.realism_rollouts import RolloutFiles, SceneUnit, Submission, open_rollouts
@@ -23,7 +23,7 @@ from trafficgym.report.scene_pool import as_done, num_processes, read_scenes
 from trafficgym.report.source import SceneSource, unreadable
 from trafficgym.scene.scene import Scene
 from trafficgym.scene.store import SceneStore
-from trafficgym.world.roll_out import POLICIES
+from trafficgym.world.roll_out import POLICIES, check_policy
 
 OFFICIAL_ROLLOUTS = 32
 
@@ -53,8 +53,7 @@ class RealismConfig:
         if len(set(self.policies)) != len(self.policies):
             raise ConfigError(f"policies are {self.policies}; give each once")
         for policy in self.policies:
-            if policy not in POLICIES:
-                raise ConfigError(f"no policy is called {policy!r}; {nearest_key(policy, POLICIES)}")
+            check_policy(policy)
         check_whole(self, rollouts_per_scene=1, seed=0)
         if self.config.first_step == 0:
             raise ConfigError(

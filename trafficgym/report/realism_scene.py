@@ -19,10 +19,8 @@ from trafficgym.report.realism_rollouts import RolloutsError, SceneUnit, traject
 from trafficgym.scene.scene import AgentType
 from trafficgym.world.config import WorldConfig
 from trafficgym.world.recorded_rollouts import RecordedRollouts
-from trafficgym.world.roll_out import roll_out
+from trafficgym.world.roll_out import is_random, roll_out_batch
 
-DRAWS = ("random",)
-"""Policies whose rollouts differ; those of any other are equal, and one stands for all."""
 ORACLE = "log replay"
 """What the column of the oracle is called."""
 
@@ -103,11 +101,12 @@ def score_scene(unit: SceneUnit, scoring: Scoring) -> SceneRealism:
 
 
 def score_policy(realism: Realism, policy: str, scoring: Scoring) -> SceneScore:
-    """Score rollouts in which a policy of `trafficgym.world.roll_out` drives every simulated object."""
+    """Score rollouts in which a policy drives every simulated object; `policy` is a name that `roll_out` knows."""
     scene, num = realism.scene, scoring.num_rollouts
     horizon = WorldConfig(horizon=scoring.config.num_steps)
-    seeds = [rollout_seed(scoring.seed, scene.id, number) for number in range(num if policy in DRAWS else 1)]
-    runs = [roll_out(scene, policy, seed=seed, control="all", config=horizon) for seed in seeds]
+    # Where rollouts are equal, one stands for all.
+    seeds = [rollout_seed(scoring.seed, scene.id, number) for number in range(num if is_random(policy) else 1)]
+    runs = roll_out_batch(scene, policy, seeds, control="all", config=horizon)
     ids, motion = submitted_trajectories(RecordedRollouts.of(runs), scene)
     return realism.score(np.broadcast_to(motion, (num, *motion.shape[1:])), ids, frame="source")
 

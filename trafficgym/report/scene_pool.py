@@ -63,7 +63,7 @@ def as_done(work: Callable[[Unit], Result], units: Iterable[Unit], workers: int)
 
 def _in_processes(work: Callable[[Unit], Result], units: Iterable[Unit], workers: int) -> Iterator[Result]:
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
     pending: set[Future[Result]] = set()
     try:
         for unit in units:
@@ -80,5 +80,6 @@ def _in_processes(work: Callable[[Unit], Result], units: Iterable[Unit], workers
         pool.shutdown(cancel_futures=True)
 
 
-def _ignore_interrupts() -> None:
+def _begin_worker() -> None:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # libraries that are loaded later: every process has a core
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle

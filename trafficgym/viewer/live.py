@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trafficgym.errors import ConfigError, nearest_key
 from trafficgym.metrics.criticality import conflicts
 from trafficgym.metrics.trajectories import Trajectories
 from trafficgym.viewer.clip import Clip
@@ -17,7 +16,7 @@ from trafficgym.viewer.frame import TRAIL_STEPS, Frame, Trails, frame_of_world
 from trafficgym.viewer.palette import DRIVER_LABELS, EVENT_BADGES
 from trafficgym.world.config import WorldConfig
 from trafficgym.world.controllers import Control, Policy, select
-from trafficgym.world.roll_out import POLICIES
+from trafficgym.world.roll_out import check_policy
 from trafficgym.world.state import Driver
 from trafficgym.world.world import World
 
@@ -28,11 +27,12 @@ if TYPE_CHECKING:
 class LiveRun:
     """One episode of a scene that goes on as far as its frames are asked for.
 
-    Heroes follow their scripts, everybody else but the ego is driven by IDM.
+    Heroes follow their scripts.
 
     Args:
         scene: The scene.
-        ego: Who drives the ego; an `EgoDriver` leaves it to keys.
+        ego: Who drives the ego, by the name of a policy that `roll_out` knows; an `EgoDriver` leaves it to keys.
+        background: Who drives the others but the heroes, likewise.
         seed: Of the world.
 
     Attributes:
@@ -41,12 +41,15 @@ class LiveRun:
         driver: Of the ego, where keys may drive it.
 
     Raises:
-        ConfigError: no driver of that name.
+        ConfigError: no policy of that name.
     """
 
-    def __init__(self, scene: Scene, ego: str | Policy, *, seed: int = 0) -> None:
+    def __init__(self, scene: Scene, ego: str | Policy, *, background: str = "idm", seed: int = 0) -> None:
+        for policy in (ego, background):
+            if isinstance(policy, str):
+                check_policy(policy)
         self.scene, self.driver = scene, ego if isinstance(ego, EgoDriver) else None
-        control: Control = {"all": "idm", "ego": ego}
+        control: Control = {"all": background, "ego": ego}
         config = WorldConfig(watch_log=True)  # an ego that follows its log is judged like any other
         self._world = World([scene], dynamics=BICYCLE, control=control, config=config, seeds=[seed])
         self.num_steps = int(self._world.end_step[0] - self._world.step_index[0]) + 1
@@ -116,22 +119,17 @@ def _seconds(time: float) -> str:
     return f"{time:.1f} s" if math.isfinite(time) else "-"
 
 
-def live_clip(scene: Scene, *, title: str = "", seed: int = 0) -> Clip:
-    """The scene as a run that keys can join."""
-    run = LiveRun(scene, EgoDriver(), seed=seed)
+def live_clip(scene: Scene, *, title: str = "", background: str = "idm", seed: int = 0) -> Clip:
+    """The scene as a run that keys can join; see `LiveRun`."""
+    run = LiveRun(scene, EgoDriver(), background=background, seed=seed)
     return Clip(scene=scene, num_steps=run.num_steps, frame=run.frame, title=title, run=run)
 
 
-def clip_of_scenario(scene: Scene, ego: str, *, seed: int = 0) -> Clip:
-    """The scene as a run without keys.
-
-    Args:
-        ego: Who drives the ego, one of `POLICIES`.
+def clip_of_scenario(scene: Scene, ego: str, *, background: str = "idm", seed: int = 0) -> Clip:
+    """The scene as a run without keys; see `LiveRun`.
 
     Raises:
         ConfigError: there is no such policy.
     """
-    if ego not in POLICIES:
-        raise ConfigError(f"no policy is called {ego!r}; {nearest_key(ego, POLICIES)}")
-    run = LiveRun(scene, ego, seed=seed)
+    run = LiveRun(scene, ego, background=background, seed=seed)
     return Clip(scene=scene, num_steps=run.num_steps, frame=run.frame)

@@ -32,22 +32,36 @@ def playlist_of(scenes: Sequence[Scene], policy: str, seed: int) -> Playlist:
     return Playlist(num_scenes=num, load=lambda k: clip_of(scenes[k], policy, seed))
 
 
-def playlist_of_family(family: str) -> Playlist:
-    """Concrete scenarios of a family, each a run that keys can join; the number is the seed."""
+def playlist_of_family(family: str, background: str = "idm") -> Playlist:
+    """Concrete scenarios of a family, each a run that keys can join; the number is the seed.
+
+    Raises:
+        ConfigError: there is no such policy for the background.
+    """
     from trafficgym.scene.generated import family_scene
+    from trafficgym.world.roll_out import check_policy
+
+    check_policy(background)
 
     def load(seed: int) -> Clip:
-        return live_clip(family_scene(family, seed), title=f"{family}, seed {seed}", seed=seed)
+        title = f"{family}, seed {seed}"
+        return live_clip(family_scene(family, seed), title=title, background=background, seed=seed)
 
     return Playlist(num_scenes=None, load=load)
 
 
-def playlist_of_scenario(path: str, seed: int) -> Playlist:
-    """The scenario in a file, as a run that keys can join."""
-    from trafficgym.scene.generated import scenario_scene
+def playlist_of_scenario(path: str, seed: int, background: str = "idm") -> Playlist:
+    """The scenario in a file, as a run that keys can join.
 
+    Raises:
+        ConfigError: there is no such file, or no such policy for the background.
+    """
+    from trafficgym.scene.generated import scenario_scene
+    from trafficgym.world.roll_out import check_policy
+
+    check_policy(background)
     scene = scenario_scene(path)
-    return Playlist(num_scenes=1, load=lambda _: live_clip(scene, title=scene.id, seed=seed))
+    return Playlist(num_scenes=1, load=lambda _: live_clip(scene, title=scene.id, background=background, seed=seed))
 
 
 def scenario_of(family: str | None, scenario: str | None, seed: int) -> Scene | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from trafficgym.errors import ConfigError, nearest_key
 from trafficgym.scene.scene import AgentType, Scene
+from trafficgym.world.named_policies import is_installed, named_policy, policy_names
 from trafficgym.world.state import Driver
 
 if TYPE_CHECKING:
@@ -106,7 +107,8 @@ def assign_drivers(scene: Scene, control: Control, start_step: int, policies: li
             ``hero`` (the scene has a script for it), ``ego`` (the SDC or, where the source names none, the first
             track to predict, else the vehicle that goes furthest). Heroes follow their scripts unless a selector is
             their id, or has the word ``hero``. A driver is ``"external"``, ``"log"``, ``"constant_velocity"``,
-            ``"idm"``, ``"hero"``, ``"random"`` or a `Policy`.
+            ``"idm"``, ``"hero"``, ``"random"``, the name of a policy of an installed package (`named_policies`), such
+            as ``"smart"`` or ``"smart:path/to/checkpoint"``, or a `Policy`.
         start_step: Tracks that are not valid at this step always follow the log.
         policies: Policies met so far; new ones are appended.
 
@@ -127,9 +129,7 @@ def assign_drivers(scene: Scene, control: Control, start_step: int, policies: li
             raise ConfigError(
                 f"control gives {selector!r} to 'hero', but scene {scene.id!r} has scripts for heroes only"
             )
-        if isinstance(wanted, str) and wanted != "random":
-            if wanted not in _DRIVERS:
-                raise ConfigError(f"no driver is called {wanted!r}; {nearest_key(wanted, [*_DRIVERS, 'random'])}")
+        if isinstance(wanted, str) and wanted in _DRIVERS:
             driver[chosen], index[chosen] = _DRIVERS[wanted], -1
         else:
             driver[chosen], index[chosen] = Driver.POLICY, _index_of(wanted, policies)
@@ -139,8 +139,8 @@ def assign_drivers(scene: Scene, control: Control, start_step: int, policies: li
 
 
 def _index_of(wanted: str | Policy, policies: list[Policy]) -> int:
-    if wanted == "random":
-        wanted = next((p for p in policies if isinstance(p, RandomPolicy)), None) or RandomPolicy()
+    if isinstance(wanted, str):
+        wanted = _called(wanted, policies)
     if not isinstance(wanted, Policy) or isinstance(wanted, type):
         raise ConfigError(f"a driver is a name or a Policy (an object with `name` and `act`), got {wanted!r}")
     dynamics = own_dynamics(wanted)
@@ -149,6 +149,15 @@ def _index_of(wanted: str | Policy, policies: list[Policy]) -> int:
     if wanted not in policies:
         policies.append(wanted)
     return policies.index(wanted)
+
+
+def _called(name: str, policies: list[Policy]) -> Policy:
+    if name == "random":
+        return next((p for p in policies if isinstance(p, RandomPolicy)), None) or RandomPolicy()
+    if not is_installed(name):
+        known = [*_DRIVERS, "random", *policy_names()]
+        raise ConfigError(f"no driver is called {name!r}; {nearest_key(name.partition(':')[0], known)}")
+    return named_policy(name)
 
 
 def _names_heroes(selector: str | int) -> bool:

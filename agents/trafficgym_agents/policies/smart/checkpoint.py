@@ -1,0 +1,82 @@
+"""SMART checkpoints: one file with weights, vocabulary and card."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+
+from trafficgym.errors import ConfigError
+from trafficgym_agents.policies.smart.config import SmartConfig
+from trafficgym_agents.policies.smart.network import SmartNetwork
+from trafficgym_agents.policies.smart.vocabulary import CLASSES, Vocabulary
+from trafficgym_agents.training.checkpoint import Card, Checkpoint, load_checkpoint, save_checkpoint
+
+KIND = "smart"
+_ARRAYS = (*CLASSES, "map_pieces")
+SHIPPED = {"micro": Path(__file__).with_name("micro.safetensors")}
+"""Checkpoints that come with the package, by name; trained on generated scenes only."""
+
+
+def save_smart(path: Path | str, network: SmartNetwork, card: Card) -> Card:
+    """Write a network with its vocabulary; the card's kind, configuration and vocabulary are filled in.
+
+    Args:
+        path: Ends with ".safetensors"; the card is written beside it.
+        network: The network.
+        card: Algorithm, data, seed, parent and note count.
+
+    Returns:
+        The complete card.
+
+    Raises:
+        ConfigError: a weight is not finite.
+        StoreError: the disk is full or refuses.
+    """
+    vocabulary = network.vocabulary
+    card = replace(card, kind=KIND, config=asdict(network.config), vocabulary_hash=vocabulary.hash)
+    arrays = {f"vocabulary.{name}": getattr(vocabulary, name) for name in _ARRAYS}
+    return save_checkpoint(path, network.state_dict(), card, arrays=arrays)
+
+
+def load_smart(
+    path: Path | str, *, vocabulary: Vocabulary | None = None, config: SmartConfig | None = None
+) -> tuple[SmartNetwork, Card]:
+    """Read a network, in evaluation mode, and its card.
+
+    Args:
+        path: Of the safetensors file, or the name of a shipped one (`SHIPPED`).
+        vocabulary: The one that scenes were tokenised with; default the checkpoint's own.
+        config: The preset that is wanted; default the checkpoint's own.
+
+    Raises:
+        ConfigError: there is no such file; it is damaged, no SMART checkpoint, of another vocabulary or preset, or a
+            weight is not finite.
+    """
+    found = load_checkpoint(
+        SHIPPED.get(str(path), path), kind=KIND, vocabulary_hash=None if vocabulary is None else vocabulary.hash
+    )
+    network = SmartNetwork(config or SmartConfig(**found.card.config), vocabulary or vocabulary_of(found))
+    found.load_into(network)
+    return network.eval(), found.card
+
+
+def vocabulary_of(checkpoint: Checkpoint) -> Vocabulary:
+    """The vocabulary that lies in a checkpoint.
+
+    Raises:
+        ConfigError: there is none, or it is not that of the card.
+    """
+    names = {name: f"vocabulary.{name}" for name in _ARRAYS}
+    missing = [name for name in names.values() if name not in checkpoint.arrays]
+    if missing:
+        raise ConfigError(f"{checkpoint.path}: holds no {missing[0]!r}; give the vocabulary it was trained with")
+    arrays = {name: np.ascontiguousarray(checkpoint.arrays[stored]) for name, stored in names.items()}
+    vocabulary = Vocabulary(**arrays, note={"from": str(checkpoint.path.name)})
+    if vocabulary.hash != checkpoint.card.vocabulary_hash:
+        raise ConfigError(
+            f"{checkpoint.path}: its vocabulary has hash {vocabulary.hash}, its card says "
+            f"{checkpoint.card.vocabulary_hash}; the file is damaged"
+        )
+    return vocabulary

@@ -24,7 +24,7 @@ from trafficgym.world.log import LOG_ROW_SIZE, LogTable, gather, measure, replay
 from trafficgym.world.path import NUM_POINTS
 from trafficgym.world.plans import Plans, ask
 from trafficgym.world.road_index import ROW_SIZE, RoadIndex
-from trafficgym.world.state import BLANK, DT, PRESENT, SPEED, VX, VY, YAW, Driver, State, X, Y, Z
+from trafficgym.world.state import BLANK, DT, KIND, PRESENT, SPEED, VX, VY, YAW, Driver, State, X, Y, Z
 
 Bool = NDArray[np.bool_]
 
@@ -248,7 +248,7 @@ class World:
             if through_ours[i] and mask.any():
                 filled[mask[:, :num]] = ask(policy, self, mask, self.dynamics)
         motion = Motion(*(np.ascontiguousarray(getattr(self.state, name)[:, :num]) for name in Motion._fields))
-        body = Body(np.ascontiguousarray(self.state.length[:, :num]), self.state.type[:, :num])
+        body = Body(np.ascontiguousarray(self.state.length[:, :num]), self.state.table[:, :num, KIND].astype(np.int8))
         return self.dynamics.step(motion, filled, body)
 
     def _checked(self, actions: NDArray[np.floating] | None, running: Bool) -> NDArray[np.floating]:

@@ -14,6 +14,7 @@ Float = NDArray[np.float64]
 
 _TOLERANCES = (0.005, 20.0)  # m, between which the smallest is sought
 _HALVINGS = 9  # of their ratio: to about 2 %
+_TRIED = 50_000  # rows that are covered on trial
 
 
 @names_nearest
@@ -29,7 +30,8 @@ class KDisksConfig:
     """Per class; fewer where the disks cover all snippets before."""
     tolerance: float | None = 0.05
     """m, mean distance of the four corners at the end. None takes the smallest with which `max_tokens` disks cover
-    all snippets: for small vocabularies, which would otherwise leave most of them out."""
+    the snippets (a sample of 50,000 where there are more): for small vocabularies, which would otherwise leave most of
+    them out."""
     mirrored: bool = False
     """Take every snippet also with left and right exchanged."""
 
@@ -68,33 +70,35 @@ def cover(points: Float, most: int, tolerance: float | None, *, rng: np.random.G
     Args:
         points: ``[N, C, 2]`` m; rows lie as far apart as their C points do in the mean.
         most: Disks are drawn until all rows are covered, but no more than this.
-        tolerance: Radius of the disks, m; None takes the smallest with which `most` disks cover all.
+        tolerance: Radius of the disks, m; None takes the smallest with which `most` disks cover all, or a sample.
         rng: Draws the centres.
 
     Returns:
         The rows in each disk.
     """
-    points = np.ascontiguousarray(points, np.float32)
-    order = np.concatenate([[0], 1 + rng.permutation(len(points) - 1)])
-    if tolerance is not None:
-        return _draw(points, order, most, tolerance)[0]
+    rows = points.astype(np.float32)
+    order = np.concatenate([[0], 1 + rng.permutation(len(rows) - 1)])
+    if tolerance is None:
+        tolerance = _smallest_tolerance(rows, order[:_TRIED], most)
+    return _draw(rows, order, most, tolerance)[0]
+
+
+def _smallest_tolerance(points: NDArray[np.float32], order: NDArray[np.intp], most: int) -> float:
     low, high = _TOLERANCES
-    disks, _ = _draw(points, order, most, high)
     for _ in range(_HALVINGS):
         middle = float(np.sqrt(low * high))
-        found, is_complete = _draw(points, order, most, middle)
-        if is_complete:
-            disks, high = found, middle
+        if _draw(points, order, most, middle)[1]:
+            high = middle
         else:
             low = middle
-    return disks
+    return high
 
 
 def _draw(
     points: NDArray[np.float32], order: NDArray[np.intp], most: int, tolerance: float
 ) -> tuple[list[NDArray[np.intp]], bool]:
     """The disks, and whether they cover all. The next centre is the first in `order` that remains."""
-    remaining, disks = order, []
+    remaining, disks = order, list[NDArray[np.intp]]()
     left = points[order]
     while len(remaining) and len(disks) < most:
         offset = left - left[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,14 +9,14 @@ from numpy.typing import NDArray
 
 from trafficgym.errors import ConfigError, check_whole, names_nearest
 from trafficgym.scene.scene import AgentType, Scene
+from trafficgym.world.dynamics.motion_tokens import CORNERS, place_corners
 from trafficgym_agents.policies.smart.config import HISTORY_STEPS, STEPS_PER_TOKEN
-from trafficgym_agents.policies.smart.stream_sample import StreamSample
-from trafficgym_agents.policies.smart.vocabulary import CLASSES
 
 Float = NDArray[np.float64]
 
 POSES = STEPS_PER_TOKEN + 1
-SAME = 0.01  # m and rad, snippets that are equal after rounding to it count as one
+SAME_MOTION = 0.01
+"""m and rad; snippets that are equal after rounding to it count as one where only distinct ones are wanted."""
 _TYPES = np.array([AgentType.VEHICLE, AgentType.PEDESTRIAN, AgentType.CYCLIST])
 
 
@@ -49,7 +48,7 @@ def scene_snippets(scene: Scene, config: SnippetConfig | None = None) -> tuple[F
     """Half seconds of a scene's vehicles, pedestrians and cyclists.
 
     Returns:
-        For each of `CLASSES`, float64 ``[N, 6, 3]``: x, y [m] and yaw [rad, not wrapped] of the box centre every
+        Of each class float64 ``[N, 6, 3]``: x, y [m] and yaw [rad, not wrapped] of the box centre every
         0.1 s, in the frame of the first pose, which is therefore 0. They begin where tokens of the scene would.
     """
     config = config or SnippetConfig()
@@ -69,43 +68,20 @@ def scene_snippets(scene: Scene, config: SnippetConfig | None = None) -> tuple[F
     return vehicle, pedestrian, cyclist
 
 
-def collect_snippets(
-    scenes: Iterable[Scene], config: SnippetConfig | None = None, *, rng: np.random.Generator, distinct: bool = False
-) -> tuple[Float, Float, Float]:
-    """Snippets of many scenes, of which one is looked at at a time; see `scene_snippets`.
-
-    Args:
-        scenes: Are gone through once.
-        config: Which snippets are taken.
-        rng: Draws the sample where a class has more than `SnippetConfig.most`.
-        distinct: Take one of those that differ by less than about a centimetre and a hundredth of a radian, so that
-            the parked and the steady ones do not crowd out the others.
-    """
-    config = config or SnippetConfig()
-    samples = [StreamSample(config.most, rng, same=SAME if distinct else None) for _ in CLASSES]
-    for scene in scenes:
-        for sample, snippets in zip(samples, scene_snippets(scene, config), strict=True):
-            sample.add(snippets)
-    vehicle, pedestrian, cyclist = (sample.rows if len(sample.rows) else _empty() for sample in samples)
-    return vehicle, pedestrian, cyclist
-
-
 def mirrored(snippets: Float) -> Float:
     """The same snippets ``[N, 6, 3]`` as they would be with left and right exchanged."""
     return snippets * np.array([1.0, -1.0, -1.0])
 
 
 def contours(poses: Float, size: NDArray[np.floating]) -> Float:
-    """Corners ``[..., 4, 2]`` m (left front, right front, right back, left back) of boxes of `size` (length, width).
+    """Corners ``[..., 4, 2]`` m (left front, right front, right back, left back) of boxes at `poses`.
 
     Args:
         poses: ``[..., 3]`` x, y [m], yaw [rad].
         size: Length and width, m.
     """
-    corners = 0.5 * np.asarray(size, float) * np.array([[1, 1], [1, -1], [-1, -1], [-1, 1]])
-    cos, sin = np.cos(poses[..., 2, None]), np.sin(poses[..., 2, None])
-    ahead, left = corners[:, 0], corners[:, 1]
-    return poses[..., None, :2] + np.stack([cos * ahead - sin * left, sin * ahead + cos * left], -1)
+    x, y, yaw = np.moveaxis(poses, -1, 0)[..., None]
+    return np.stack(place_corners(CORNERS * np.asarray(size, float), x, y, yaw), -1)
 
 
 def _in_first_frame(world: Float) -> Float:

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 Float = NDArray[np.float64]
 
+_FACTOR = 0x9E3779B97F4A7C15  # odd and irregular, as in SplitMix64
+
 
 class StreamSample:
     """At most `most` rows of all that were added, each as likely as any other, in the order in which they came.
@@ -46,10 +48,16 @@ class StreamSample:
     def _shrink(self) -> None:
         rows, keys = np.concatenate(self._rows), np.concatenate(self._keys)
         if self._same is not None:
-            rounded = np.round(rows.reshape(len(rows), -1) / self._same).astype(np.int32)
-            first = np.sort(np.unique(rounded, axis=0, return_index=True)[1])
+            first = np.sort(np.unique(_hashes(rows, self._same), return_index=True)[1])
             rows, keys = rows[first], keys[first]
         if len(rows) > self._most:
             kept = np.sort(np.argpartition(keys, self._most)[: self._most])
             rows, keys = rows[kept], keys[kept]
         self._rows, self._keys, self._held = [rows], [keys], len(rows)
+
+
+def _hashes(rows: Float, same: float) -> NDArray[np.uint64]:
+    """A number for each row that is the same where the rounded rows are; sorting the rows themselves takes long."""
+    numbers = np.round(rows.reshape(len(rows), -1) / same).astype(np.int64).astype(np.uint64)
+    factors = np.cumprod(np.full(numbers.shape[1], _FACTOR, np.uint64))
+    return (numbers * factors).sum(1, dtype=np.uint64)

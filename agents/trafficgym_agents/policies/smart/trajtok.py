@@ -17,6 +17,7 @@ from trafficgym_agents.policies.smart.snippets import POSES, mirrored
 
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
+Int = NDArray[np.int64]
 
 _TIME = np.linspace(0, 1, POSES)
 _COARSER = 2**0.125  # factor from one cell size that is tried to the next
@@ -53,7 +54,7 @@ class Grid:
 @names_nearest
 @dataclass(frozen=True, kw_only=True)
 class TrajTokConfig:
-    """Grids and neighbourhoods; the defaults are the paper's, and give thousands of tokens.
+    """Grids and neighbourhoods; the defaults are those of the paper's code, and give thousands of tokens.
 
     Raises:
         ConfigError: a value makes no sense.
@@ -73,7 +74,7 @@ class TrajTokConfig:
     largest_turn: float = np.pi / 18
     """rad per step; a cell whose mean snippet turns faster gets a smooth curve instead."""
     max_tokens: int | None = None
-    """Make cells larger by the same factor in both directions until a class has no more tokens than this."""
+    """Make cells larger, by the same factor in both directions, until a class has no more tokens than this."""
 
     def __post_init__(self) -> None:
         check_whole(self, window=1, drop_below=0, add_above=0, max_tokens=2)
@@ -81,6 +82,11 @@ class TrajTokConfig:
             raise ConfigError(f"window is {self.window}; it must be odd, so that it has a middle")
         if not self.largest_turn > 0:
             raise ConfigError(f"largest_turn is {self.largest_turn!r}; it is an angle in rad, larger than 0")
+
+
+SMALL_TRAJTOK = TrajTokConfig(max_tokens=256, window=3, drop_below=1, add_above=5)
+"""About 256 tokens of a class that moves in many ways, for small models and few scenes. Its cells are too large for
+neighbourhoods of nine, and nothing is dropped: where traffic keeps to its lanes, motions are lines, not areas."""
 
 
 def trajtok_motions(snippets: Float, grid: Grid, config: TrajTokConfig) -> Float:
@@ -98,72 +104,71 @@ def trajtok_motions(snippets: Float, grid: Grid, config: TrajTokConfig) -> Float
     if config.mirrored:
         snippets = np.concatenate([snippets, mirrored(snippets)])
     while True:
-        motions = _motions(snippets, grid, config)
-        if config.max_tokens is None or len(motions) <= config.max_tokens:
-            return motions
+        low, shape, place, is_inside = _places(snippets[:, -1, :2], grid)
+        counts = np.bincount(place @ [shape[1], 1], minlength=shape.prod()).reshape(shape)
+        is_chosen = _smoothed(counts >= grid.least, config)
+        is_chosen[-low[0], -low[1]] = False  # standing still is a token in any case
+        if config.max_tokens is None or is_chosen.sum() < config.max_tokens:
+            break
         grid = replace(grid, cell=(grid.cell[0] * _COARSER, grid.cell[1] * _COARSER))
-
-
-def _motions(snippets: Float, grid: Grid, config: TrajTokConfig) -> Float:
-    low, shape = _layout(grid)
-    place = np.round(snippets[:, -1, :2] / grid.cell).astype(np.int64) - low  # (N, 2) row and column of its cell
-    is_inside = ((place >= 0) & (place < shape)).all(1)
-    cells, means = _seen(place[is_inside], snippets[is_inside], shape, grid.least)
-    is_seen = np.zeros(shape, bool)
-    is_seen[cells[:, 0], cells[:, 1]] = True
-    is_chosen = _smoothed(is_seen, config)
-    is_chosen[-low[0], -low[1]] = False  # standing still is a token in any case
-    chosen = np.argwhere(is_chosen)
     still = np.zeros((1, POSES, 3))
+    chosen = np.argwhere(is_chosen)
     if not len(chosen):
         return still
-    nearest = _nearest(chosen, cells, grid.cell)
-    ends = (chosen + low) * grid.cell
-    snapped = _snapped(means[nearest], ends)
-    turns = np.abs(np.diff(snapped[..., 2], axis=1)).max(1)
-    is_driven = is_seen[chosen[:, 0], chosen[:, 1]] & (turns <= config.largest_turn)
-    curves = hermite(ends, means[nearest, -1, 2])
-    return np.concatenate([still, np.where(is_driven[:, None, None], snapped, curves)])
+    cells, means = _means(place, snippets[is_inside], grid.least)
+    is_seen = (counts >= grid.least)[chosen[:, 0], chosen[:, 1]]
+    nearest = means[_nearest(chosen, cells, grid.cell)]
+    ends: Float = (chosen + low) * np.array(grid.cell)
+    return np.concatenate([still, _templates(ends, nearest, is_seen, config.largest_turn)])
 
 
-def _layout(grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Number of the first cell along x and y, counted from the one around 0, and how many there are."""
+def _places(ends: Float, grid: Grid) -> tuple[Int, Int, Int, Bool]:
+    """Cells in which ends ``[N, 2]`` m lie.
+
+    Returns:
+        Number of the first cell along x and y, counted from the one around 0; how many there are; row and column
+        ``[n, 2]`` of those that are on the grid, and which are, ``[N]``.
+    """
     size = np.array(grid.cell)
     low = np.ceil(np.array([grid.x[0], grid.y[0]]) / size - 1e-9).astype(np.int64)
     high = np.floor(np.array([grid.x[1], grid.y[1]]) / size + 1e-9).astype(np.int64)
-    return low, high - low + 1
-
-
-def _seen(
-    place: NDArray[np.int64], snippets: Float, shape: NDArray[np.int64], least: int
-) -> tuple[NDArray[np.int64], Float]:
-    """Cells ``[U, 2]`` that at least so many snippets end in, in order, and the mean snippet of each ``[U, 6, 3]``."""
-    flat, cell, counts = np.unique(place @ [shape[1], 1], return_inverse=True, return_counts=True)
-    sums = np.zeros((len(flat), POSES, 3))
-    np.add.at(sums, cell, snippets)
-    is_seen = counts >= least
-    return np.stack(np.divmod(flat, shape[1]), 1)[is_seen], (sums / counts[:, None, None])[is_seen]
+    place = np.round(ends / size).astype(np.int64)
+    is_inside = ((place >= low) & (place <= high)).all(1)
+    return low, high - low + 1, place[is_inside] - low, is_inside
 
 
 def _smoothed(is_seen: Bool, config: TrajTokConfig) -> Bool:
     """Cells ``[X, Y]`` that become tokens."""
     padded = np.pad(is_seen, config.window // 2).astype(np.int64)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (config.window, config.window))
-    seen = windows.sum((2, 3))
+    sums = np.pad(padded.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    w = config.window
+    seen = sums[w:, w:] - sums[:-w, w:] - sums[w:, :-w] + sums[:-w, :-w]
     return np.where(is_seen, seen >= config.drop_below, seen > config.add_above)
 
 
-def _nearest(wanted: NDArray[np.int64], cells: NDArray[np.int64], size: tuple[float, float]) -> NDArray[np.intp]:
+def _means(place: Int, snippets: Float, least: int) -> tuple[Int, Float]:
+    """Cells ``[U, 2]`` in which at least so many snippets end, and the mean snippet of each ``[U, 6, 3]``."""
+    order = np.lexsort((place[:, 1], place[:, 0]))
+    cells, first, counts = np.unique(place[order], axis=0, return_index=True, return_counts=True)
+    sums = np.add.reduceat(snippets[order], first, axis=0)
+    is_seen = counts >= least
+    return cells[is_seen], sums[is_seen] / counts[is_seen, None, None]
+
+
+def _nearest(wanted: Int, cells: Int, size: tuple[float, float]) -> NDArray[np.intp]:
     """The one of `cells` ``[U, 2]`` that is nearest to each wanted one ``[V, 2]``; itself where it is among them."""
-    offset = (wanted[:, None] - cells).astype(np.float32) * np.array(size, np.float32)
-    return (offset**2).sum(-1).argmin(1)
+    targets = cells * np.array(size)
+    # Some at a time: all thousands of cells times all others would take gigabytes.
+    parts = [wanted[i : i + 256] * np.array(size) for i in range(0, len(wanted), 256)]
+    return np.concatenate([((part[:, None] - targets) ** 2).sum(-1).argmin(1) for part in parts])
 
 
-def _snapped(snippets: Float, ends: Float) -> Float:
-    """Snippets ``[V, 6, 3]`` that are led to their ends ``[V, 2]`` m little by little."""
+def _templates(ends: Float, snippets: Float, is_seen: Bool, largest_turn: float) -> Float:
+    """Poses ``[V, 6, 3]`` that lead to `ends`, from the snippet that belongs to each, or lies next to it."""
     moved = snippets.copy()
-    moved[..., :2] += _TIME[:, None] * (ends - snippets[:, -1, :2])[:, None]
-    return moved
+    moved[..., :2] += _TIME[:, None] * (ends - snippets[:, -1, :2])[:, None]  # little by little
+    is_smooth = (np.abs(np.diff(snippets[..., 2], axis=1)) <= largest_turn).all(1)
+    return np.where((is_seen & is_smooth)[:, None, None], moved, hermite(ends, snippets[:, -1, 2]))
 
 
 def hermite(ends: Float, yaw: Float) -> Float:

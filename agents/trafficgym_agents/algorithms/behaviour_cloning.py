@@ -46,8 +46,8 @@ def imitation_loss(
     Args:
         network: The network.
         batch: Scenes; agents that carry loss, where they are valid and so is the log at the end of the next slot.
-        target: ``"recovery"``: the token nearest to the log's pose, from where the agent is. ``"executed"``: the one
-            that the batch has (RoaD; for the log itself it is the matched one).
+        target: ``"recovery"``: the token nearest to the log's pose, from where the agent is, or the one that the
+            tokenizer chose. ``"executed"``: the one that the batch has (RoaD; of the log itself it is the matched one).
         smoothing: Of labels.
         everybody: Count agents that carry no loss, too (validation).
         map_features: From `SmartNetwork.encode_map`; None: encode the map, with gradient.
@@ -59,10 +59,12 @@ def imitation_loss(
         counts &= agents.learns[nodes.agent]
     rows = torch.nonzero(counts).flatten()
     agent, slot, logits = nodes.agent[rows], nodes.slot[rows], nodes.logits[rows]
-    if target == "recovery":
-        wanted = recovery_tokens(network, agents, agent, slot)
-    else:
+    if target == "executed":
         wanted = agents.token[agent, slot + 1]
+    elif agents.target is not None:
+        wanted = agents.target[agent, slot + 1]
+    else:
+        wanted = recovery_tokens(network, agents, agent, slot)
     loss = cross_entropy(network, logits, wanted, agents.type[agent], smoothing)
     hits = int((logits.detach().argmax(-1) == wanted).sum())
     return Loss(total=loss.sum(), count=len(rows), hits=hits)

@@ -9,6 +9,8 @@ among those the policy offers, what is learned at the states that this visits, a
 | RoaD | ``samplek_closest`` | ``executed`` |
 | on-policy | ``sample`` | ``recovery`` |
 | behaviour cloning on re-tokenised logs | ``all_closest`` | either |
+
+Policies whose actions are trajectories can be sampled, but have no likeliest k; and they can be led back to the log.
 """
 
 from __future__ import annotations
@@ -22,12 +24,17 @@ import torch
 
 from trafficgym.errors import ConfigError, check_whole, names_nearest
 from trafficgym_agents.algorithms.behaviour_cloning import Target
+from trafficgym_agents.algorithms.plan_selection import select_plans
+from trafficgym_agents.algorithms.recovery import Recovery
 from trafficgym_agents.policies.smart.batch import Batch
 from trafficgym_agents.policies.smart.config import STEPS_PER_TOKEN
 from trafficgym_agents.policies.smart.decoding import TABLE_ROWS, Decision, roll_out
 from trafficgym_agents.policies.smart.network import SmartNetwork
 from trafficgym_agents.policies.smart.sampling import Sampling
 from trafficgym_agents.policies.smart.targets import distances_to_log
+from trafficgym_agents.policies.trajectory import decoding as plan_decoding
+from trafficgym_agents.policies.trajectory.decoding import PlanDecision
+from trafficgym_agents.policies.trajectory.network import TrajectoryNetwork
 
 Tensor = Any
 

@@ -49,6 +49,7 @@ class AgentBatch:
     path: Tensor  # float32 (N, 5 Q + 1, 3) m, m, rad
     path_valid: Tensor  # bool (N, 5 Q + 1)
     learns: Tensor  # bool (N,)
+    target: Tensor | None = None  # int64 (N, Q), of the tokens of the log; None once agents are elsewhere
 
     def __len__(self) -> int:
         return int(self.type.shape[0])
@@ -61,18 +62,18 @@ class AgentBatch:
             index.append(members.repeat(num))
             group.append((g * num + torch.arange(num, device=members.device)).repeat_interleave(len(members)))
         where = torch.cat(index) if index else torch.zeros(0, dtype=torch.long)
-        values = {f.name: getattr(self, f.name)[where] for f in fields(self)}
+        values = {f.name: getattr(self, f.name)[where] for f in fields(self) if f.name != "target"}
         return AgentBatch(**values | {"group": torch.cat(group) if group else where})
 
     def moved(self, token: Tensor, xy: Tensor, yaw: Tensor, valid: Tensor) -> AgentBatch:
         """The same agents with other tokens, such as those that a rollout executed."""
-        return replace(self, token=token, xy=xy, yaw=yaw, valid=valid)
+        return replace(self, token=token, xy=xy, yaw=yaw, valid=valid, target=None)
 
     def moved_to(self, slot: int, xy: Tensor, yaw: Tensor) -> AgentBatch:
         """The same agents elsewhere in one slot, at ``[N, 2]`` m and ``[N]`` rad."""
         everywhere, headings = self.xy.clone(), self.yaw.clone()
         everywhere[:, slot], headings[:, slot] = xy, yaw
-        return replace(self, xy=everywhere, yaw=headings)
+        return replace(self, xy=everywhere, yaw=headings, target=None)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,7 +88,8 @@ class Batch:
     def of(cls, scenes: Sequence[SceneTokens], device: str = "cpu") -> Batch:
         """Put tokenised scenes side by side."""
         maps, agents = [scene.map for scene in scenes], [scene.agents for scene in scenes]
-        shared = [f.name for f in fields(AgentBatch) if f.name not in ("scene", "group")]
+        shared = [f.name for f in fields(AgentBatch) if f.name not in ("scene", "group", "target")]
+        shared += ["target"] if all(a.target is not None for a in agents) else []
         number = _numbers(agents, device)
         return cls(
             scene_ids=tuple(scene.scene_id for scene in scenes),

@@ -158,72 +158,84 @@ def _backward(  # type: ignore[no-untyped-def]
     d_relation,
     wants_relation,
 ):
-    heads, width = weights.shape[1], query.shape[1]
     slope = np.empty_like(weights)  # of the loss by each logit
     for i in range(len(query)):
-        first, last = offsets[i], offsets[i + 1]
-        for e in range(first, last):
-            value = keys_values[source[e], width:]
-            for h in range(heads):
-                slope[e, h] = _worth(value, relation[e], d_values[i], d_relations[i, h], h, heads)
-                if drops:
-                    slope[e, h] *= keep[e, h]
+        edges = offsets[i], offsets[i + 1]
+        _weigh(i, edges, keys_values, relation, source, d_values, d_relations, slope)
+        _slope(edges, keep, drops, weights, slope)
+        _hand_on(i, edges, keys_values, relation, source, slope, d_query, d_bent)
+        _hand_back(i, edges, query, source, slope, weights, d_values, d_keys_values)
+        if wants_relation:
+            _relate(i, edges, bent, slope, weights, d_relations, d_relation)
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def _weigh(i, edges, keys_values, relation, source, d_values, d_relations, worth):  # type: ignore[no-untyped-def]
+    """What the weight of each edge is worth to the loss."""
+    heads, width, n = worth.shape[1], d_values.shape[1], relation.shape[1]
+    c = width // heads
+    for e in range(edges[0], edges[1]):
+        j = source[e]
         for h in range(heads):
-            mean = np.float32(0)
-            for e in range(first, last):
-                mean += weights[e, h] * slope[e, h]
-            for e in range(first, last):
-                slope[e, h] = weights[e, h] * (slope[e, h] - mean)
-        for e in range(first, last):
-            _hand_on(query[i], keys_values[source[e]], relation[e], slope[e], d_query[i], d_bent[i])
+            total = np.float32(0)
+            for k in range(n):
+                total += d_relations[i, h, k] * relation[e, k]
+            for k in range(h * c, h * c + c):
+                total += d_values[i, k] * keys_values[j, width + k]
+            worth[e, h] = total
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def _slope(edges, keep, drops, weights, slope):  # type: ignore[no-untyped-def]
+    """From what weights are worth to slopes of the logits; `weights` become those that were kept."""
+    for h in range(weights.shape[1]):
+        mean = np.float32(0)
+        for e in range(edges[0], edges[1]):
             if drops:
-                weights[e] *= keep[e]
-            _hand_back(query[i], slope[e], weights[e], d_values[i], d_keys_values[source[e]])
-            if wants_relation:
-                _relate(bent[i], slope[e], weights[e], d_relations[i], d_relation[e])
+                slope[e, h] *= keep[e, h]
+            mean += weights[e, h] * slope[e, h]
+        for e in range(edges[0], edges[1]):
+            slope[e, h] = weights[e, h] * (slope[e, h] - mean)
+            if drops:
+                weights[e, h] *= keep[e, h]
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _worth(value, relation, d_values, d_relations, h, heads):  # type: ignore[no-untyped-def]
-    """What the weight of an edge is worth to the loss, by one head."""
-    c = len(d_values) // heads
-    total = np.float32(0)
-    for k in range(len(relation)):
-        total += d_relations[k] * relation[k]
-    for k in range(h * c, h * c + c):
-        total += d_values[k] * value[k]
-    return total
-
-
-@njit(cache=True, fastmath=FAST, error_model="numpy")
-def _hand_on(query, key, relation, slope, d_query, d_bent):  # type: ignore[no-untyped-def]
+def _hand_on(i, edges, keys_values, relation, source, slope, d_query, d_bent):  # type: ignore[no-untyped-def]
     """Gradients of the destination."""
-    c = len(query) // len(slope)
-    for h in range(len(slope)):
-        steep, row = slope[h], d_bent[h]
-        for k in range(len(relation)):
-            row[k] += steep * relation[k]
-        for k in range(h * c, h * c + c):
-            d_query[k] += steep * key[k]
+    heads, width, n = slope.shape[1], d_query.shape[1], relation.shape[1]
+    c = width // heads
+    for e in range(edges[0], edges[1]):
+        j = source[e]
+        for h in range(heads):
+            steep = slope[e, h]
+            for k in range(n):
+                d_bent[i, h, k] += steep * relation[e, k]
+            for k in range(h * c, h * c + c):
+                d_query[i, k] += steep * keys_values[j, k]
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _hand_back(query, slope, weight, d_values, d_key_value):  # type: ignore[no-untyped-def]
-    """Gradients of the source."""
-    width = len(query)
-    c = width // len(slope)
-    for h in range(len(slope)):
-        steep, heavy = slope[h], weight[h]
-        for k in range(h * c, h * c + c):
-            d_key_value[k] += steep * query[k]
-            d_key_value[width + k] += heavy * d_values[k]
+def _hand_back(i, edges, query, source, slope, weights, d_values, d_keys_values):  # type: ignore[no-untyped-def]
+    """Gradients of the sources."""
+    heads, width = slope.shape[1], query.shape[1]
+    c = width // heads
+    for e in range(edges[0], edges[1]):
+        j = source[e]
+        for h in range(heads):
+            steep, heavy = slope[e, h], weights[e, h]
+            for k in range(h * c, h * c + c):
+                d_keys_values[j, k] += steep * query[i, k]
+                d_keys_values[j, width + k] += heavy * d_values[i, k]
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _relate(bent, slope, weight, d_relations, d_relation):  # type: ignore[no-untyped-def]
-    """Gradients of the edge."""
-    d_relation[:] = 0
-    for h in range(len(slope)):
-        steep, heavy, towards, summed = slope[h], weight[h], bent[h], d_relations[h]
-        for k in range(len(d_relation)):
-            d_relation[k] += steep * towards[k] + heavy * summed[k]
+def _relate(i, edges, bent, slope, weights, d_relations, d_relation):  # type: ignore[no-untyped-def]
+    """Gradients of the edges."""
+    for e in range(edges[0], edges[1]):
+        for k in range(d_relation.shape[1]):
+            d_relation[e, k] = 0
+        for h in range(slope.shape[1]):
+            steep, heavy = slope[e, h], weights[e, h]
+            for k in range(d_relation.shape[1]):
+                d_relation[e, k] += steep * bent[i, h, k] + heavy * d_relations[i, h, k]

@@ -1,0 +1,146 @@
+"""Behaviour cloning of SMART: the next half second of every agent, from its past, the map and the others.
+
+    python -m trafficgym_baselines.pretrain_smart --seconds 300 --out runs/smart
+    python -m trafficgym_baselines.pretrain_smart --scenes train --preset nano --vocabulary vocabulary.safetensors
+
+Started again with the same options it goes on where it was. The checkpoint, ``smart.safetensors`` in the run's folder,
+is written at the end.
+
+Details (METHODS.md A.5): targets are the tokens nearest to the log from where the tokenised agent is; spatial label
+smoothing of 0.1; AdamW, weight decay 0.01, gradient norm clipped to 0.5; the learning rate falls by a cosine, over the
+steps, to 1 %; relations are read from tables of 1024 rows (`fourier.Tables`), which gradients flow through. A scene
+keeps its noise and the agents that carry loss for the whole training. Ours: batches of 8 scenes and a rate of 2e-3 for
+micro, where the paper has 80 and 5e-4 for 7 million parameters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+
+from trafficgym.errors import ConfigError, TrafficgymError
+from trafficgym_agents.algorithms.behaviour_cloning import imitation_loss
+from trafficgym_agents.algorithms.cross_entropy import Smoothing
+from trafficgym_agents.policies.smart.checkpoint import load_smart, save_smart
+from trafficgym_agents.policies.smart.config import preset
+from trafficgym_agents.policies.smart.decoding import TABLE_ROWS
+from trafficgym_agents.policies.smart.network import SmartNetwork
+from trafficgym_agents.policies.smart.noise import TokenNoise
+from trafficgym_agents.policies.smart.training_scenes import TrainingScenes
+from trafficgym_agents.policies.smart.trajtok import SMALL_TRAJTOK
+from trafficgym_agents.policies.smart.vocabulary import Vocabulary
+from trafficgym_agents.policies.smart.vocabulary_builder import build_vocabulary
+from trafficgym_agents.training.budget import Budget
+from trafficgym_agents.training.checkpoint import Card
+from trafficgym_agents.training.run import Run
+from trafficgym_agents.training.scene_order import SceneOrder
+from trafficgym_agents.training.schedule import Schedule, set_learning_rate
+from trafficgym_agents.training.worker import Worker
+from trafficgym_agents.training.workers import run_workers
+from trafficgym_baselines.sources import training_scenes
+from trafficgym_scenarios.scenes import LazyScenes
+
+VOCABULARY_SCENES = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Args:
+    """Train SMART by behaviour cloning."""
+
+    scenes: Path | None = None
+    """Store, file or folder of scenes, every fifth of which is held out; generated ones by default."""
+    num_scenes: int = 800
+    """How many are generated, or taken at most."""
+    preset: str = "micro"
+    """Sizes of the network: tiny, mini, nano, micro."""
+    vocabulary: Path | None = None
+    """Words, from `build_vocabulary`; by default a small vocabulary is made from the first 200 scenes."""
+    init: Path | None = None
+    """Checkpoint to begin with; its preset and vocabulary hold."""
+    steps: int | None = None
+    """Steps of optimisation in all; 1000 where --seconds is not given either."""
+    seconds: float | None = None
+    """Time in all; the learning rate then follows the clock, so that no two runs are the same to the bit."""
+    batch: int = 8
+    """Scenes in a step, of all workers together."""
+    rate: float = 2e-3
+    """Peak learning rate."""
+    smoothing: Smoothing = field(default_factory=Smoothing)
+    noise: TokenNoise = field(default_factory=TokenNoise)
+    seed: int = 0
+    workers: int = 1
+    """Processes that share each batch."""
+    out: Path = Path("runs/smart")
+    """Folder of the run."""
+
+
+def make_network(args: Args, scenes: LazyScenes | list) -> tuple[SmartNetwork, str | None]:
+    """The network to train, and the hash of the checkpoint that it begins with."""
+    if args.init is not None:
+        if args.vocabulary is not None:
+            raise ConfigError("give --init or --vocabulary, not both: a checkpoint has its own vocabulary")
+        network, card = load_smart(args.init)
+        return network, card.sha256
+    if args.vocabulary is not None:
+        vocabulary = Vocabulary.load(args.vocabulary)
+    else:
+        first = (scenes[i] for i in range(min(VOCABULARY_SCENES, len(scenes))))
+        vocabulary = build_vocabulary(first, rng=np.random.default_rng(0), motions=SMALL_TRAJTOK)  # for every seed
+    return SmartNetwork(preset(args.preset), vocabulary), None
+
+
+def train(args: Args, worker: Worker) -> None:
+    """One worker's part of the training."""
+    rng = worker.seed(args.seed)
+    scenes, data = training_scenes(args.scenes, args.num_scenes)
+    network, parent = make_network(args, scenes)
+    known = TrainingScenes(scenes, network.vocabulary, network.config, seed=args.seed, noise=args.noise)
+    order = SceneOrder(num_scenes=len(known), batch=args.batch, seed=args.seed, worker=worker)
+    optimizer = torch.optim.AdamW(network.parameters(), args.rate, weight_decay=0.01, fused=True)
+    steps = 1000 if args.steps is None and args.seconds is None else args.steps
+    budget, schedule = Budget(steps=steps, seconds=args.seconds), Schedule()
+
+    network.train()
+    with Run(args.out, args, budget=budget, worker=worker) as run:
+        run.resume(network=network, optimizer=optimizer, rng=rng)
+        for step in run.steps():
+            rate = args.rate * schedule.factor(run.fraction, 1.0)
+            set_learning_rate(optimizer, rate)
+            batch = known.batch(order.scenes(step))
+            loss = imitation_loss(network, batch, smoothing=args.smoothing, table_rows=TABLE_ROWS)
+            optimizer.zero_grad()
+            loss.mean.backward()
+            worker.average_gradients(network.parameters(), loss.count)
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 0.5)
+            optimizer.step()
+            run.scenes += args.batch
+            run.log(**worker.means({"loss": loss.mean.item(), "hits": loss.hits / max(loss.count, 1)}, loss.count))
+        if worker.is_first:
+            note = {"steps": run.step, "scenes": run.scenes, "seconds": round(run.seconds)}
+            card = Card(
+                kind="smart",
+                config={},
+                algorithm="behaviour cloning",
+                data=data,
+                seed=args.seed,
+                parent=parent,
+                note=note,
+            )
+            save_smart(args.out / "smart.safetensors", network, card)
+            run.say(f"wrote {args.out / 'smart.safetensors'}")
+
+
+def main() -> None:
+    args = tyro.cli(Args, prog="pretrain_smart")
+    run_workers(train, args, args.workers)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except TrafficgymError as error:
+        raise SystemExit(f"error: {error}") from None

@@ -4,9 +4,9 @@
     python -m trafficgym_baselines.build_vocabulary --scenes train --max-tokens None --map-pieces 1024 --stride 5
 
 Details: without --scenes, nominal traffic is generated. Motions are found by TrajTok's grid, which serves small data
-better than k-disks: on generated scenes, 256 tokens for vehicles lead to within 0.12 m of the log on average, against
-0.13 m, and at worst 1.5 m, against 2.7 m. A vocabulary belongs to the models that were trained with it; its hash says
-which it is.
+better than k-disks: made from 20 generated scenes, 256 tokens keep vehicles within 0.14 m of logs that they were not
+made from, on average, against 0.19 m; made from 200, both keep them within 0.12 m, and k-disks keep pedestrians closer.
+A vocabulary belongs to the models that were trained with it; its hash says which it is.
 """
 
 from __future__ import annotations

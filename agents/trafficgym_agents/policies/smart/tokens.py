@@ -73,8 +73,9 @@ class SceneTokens:
         """
         places = self.agents.xy[self.agents.valid]
         near = np.zeros(len(self.map), bool)
-        for xy in places:
-            near |= np.hypot(*(self.map.points[:, 0] - xy).T) < reach
+        for first in range(0, len(places), 64):  # in parts, so that hundreds of agents take no gigabytes
+            away = self.map.points[:, None, 0] - places[first : first + 64]
+            near |= ((away**2).sum(-1) < reach**2).any(1)
         if not near.any():
             near[:1] = True
         return replace(self, map=MapTokens(**{f.name: getattr(self.map, f.name)[near] for f in fields(MapTokens)}))

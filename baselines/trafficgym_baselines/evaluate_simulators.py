@@ -1,0 +1,249 @@
+"""Realism of simulators side by side, paired by scene: checkpoints, and what needs none.
+
+    python -m trafficgym_baselines.evaluate_simulators --simulators bc=runs/smart/smart.safetensors idm expert log
+    python -m trafficgym_baselines.evaluate_simulators --simulators catk=a.safetensors,b.safetensors --scenes val
+
+Several checkpoints of one name are training seeds, whose scores are averaged scene by scene. Intervals come from
+resampling scenes; differences are taken between the same scenes. What was scored is kept in the folder, one line per
+scene, and is not scored again.
+
+Details: every simulator drives everybody from step 10 to 90. ``expert`` is the law that made a generated scene, with
+fresh noise (`expert_policy`), the ceiling; ``log`` is the log replayed. Networks sample from their 48 likeliest tokens.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+from numpy.typing import NDArray
+
+from trafficgym.errors import ConfigError, TrafficgymError
+from trafficgym.metrics.bootstrap import Interval, paired_difference, ratio_interval
+from trafficgym.metrics.wosac import Realism, SceneScore
+from trafficgym.metrics.wosac.submission import submitted_trajectories
+from trafficgym.report.scene_pool import as_done
+from trafficgym.scene.atomic import write_atomically
+from trafficgym.scene.scene import Scene
+from trafficgym.world.config import WorldConfig
+from trafficgym.world.dynamics import TargetPose
+from trafficgym.world.recorded_rollouts import RecordedRollouts
+from trafficgym.world.roll_out import roll_out_batch
+from trafficgym_agents.policies.smart.checkpoint import load_smart
+from trafficgym_agents.policies.smart.network import SmartNetwork
+from trafficgym_agents.policies.smart.sampling import Sampling
+from trafficgym_agents.policies.smart.simulate import simulate
+from trafficgym_agents.policies.smart.tokenizer import Tokenizer
+from trafficgym_baselines.sources import held_out_scenes
+from trafficgym_scenarios import expert_policy
+
+WITHOUT_NETWORK = ("log", "idm", "constant_velocity", "expert")
+COLUMNS = {
+    "metametric": "RMM",
+    "kinematic": "kinematic",
+    "interactive": "interactive",
+    "map": "map",
+    "collision": "collision %",
+    "offroad": "off-road %",
+    "min_ade": "minADE m",
+}
+Row = dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Args:
+    """Score simulators and compare them."""
+
+    simulators: tuple[str, ...]
+    """``name=checkpoint``, ``name=checkpoint,checkpoint`` for training seeds, or one of log, idm, constant_velocity,
+    expert."""
+    reference: str | None = None
+    """Differences are against this one; the first by default."""
+    scenes: Path | None = None
+    """Store, file or folder of scenes, every fifth of which is used; generated ones by default."""
+    num_scenes: int = 50
+    rollouts: int = 32
+    """Of each scene."""
+    top_k: int = 48
+    seed: int = 0
+    workers: int = 1
+    out: Path = Path("runs/evaluation")
+    """Folder of what was scored, and of table.json."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One scene to be scored by one simulator."""
+
+    number: int
+    simulator: str
+
+
+def score(args: Args, unit: Unit) -> tuple[Unit, Row]:
+    """Score a scene; runs in any process."""
+    torch.set_num_threads(1)
+    scene = _scenes(args.scenes, args.num_scenes)[unit.number]
+    realism = Realism(scene)
+    if unit.simulator == "log":
+        return unit, _row(realism.oracle(args.rollouts))
+    if unit.simulator in WITHOUT_NETWORK:
+        return unit, _row(_driven(realism, unit.simulator, args))
+    network, tokenizer = _network(unit.simulator)
+    choose = Sampling(top_k=args.top_k)
+    tokens = tokenizer(scene)
+    (rollouts,) = simulate(network, [scene], [tokens], choose, num=args.rollouts, seed=args.seed)
+    return unit, _row(realism.score(rollouts))
+
+
+def _driven(realism: Realism, name: str, args: Args) -> SceneScore:
+    """The score of a policy of a world."""
+    scene, config = realism.scene, WorldConfig(horizon=80)
+    if name == "expert":
+        policy, num, dynamics = expert_policy(scene, args.seed + 1), args.rollouts, TargetPose()
+        runs = roll_out_batch(scene, policy, range(num), dynamics=dynamics, config=config)
+    else:
+        runs = roll_out_batch(scene, name, [0], config=config)
+    ids, motion = submitted_trajectories(RecordedRollouts.of(runs), scene)
+    return realism.score(np.broadcast_to(motion, (args.rollouts, *motion.shape[1:])), ids, frame="source")
+
+
+def _row(scored: SceneScore) -> Row:
+    return {
+        "metametric": scored.metametric,
+        **scored.buckets,
+        **{name: 100 * value for name, value in scored.rates.items()},
+        "ade": scored.ade,
+        "min_ade": scored.min_ade,
+        **{f"{name}_likelihood": value for name, value in scored.likelihoods.items()},
+    }
+
+
+@lru_cache(maxsize=1)
+def _scenes(path: Path | None, num: int) -> Sequence[Scene]:
+    return held_out_scenes(path, num)[0]
+
+
+@lru_cache(maxsize=8)
+def _network(path: str) -> tuple[SmartNetwork, Tokenizer]:
+    network, _ = load_smart(path)
+    return network, Tokenizer(network.vocabulary, frame="source" if network.config.zero_fill_quirk else "scene")
+
+
+class Kept:
+    """Rows that were scored before, by simulator and scene, in one file of lines."""
+
+    def __init__(self, args: Args) -> None:
+        args.out.mkdir(parents=True, exist_ok=True)
+        self.path = args.out / "scenes.jsonl"
+        self._setting = [str(args.scenes), args.rollouts, args.top_k, args.seed]
+        self.rows: dict[Unit, Row] = {}
+        for line in self.path.read_text().splitlines() if self.path.exists() else ():
+            try:
+                found = json.loads(line)
+            except json.JSONDecodeError:
+                continue  # the last line of a run that was killed
+            if found["setting"] == self._setting:
+                self.rows[Unit(found["number"], found["simulator"])] = found["row"]
+
+    def add(self, unit: Unit, row: Row) -> None:
+        """Keep a row, on disk too."""
+        self.rows[unit] = row
+        line = {"setting": self._setting, "number": unit.number, "simulator": unit.simulator, "row": row}
+        with open(self.path, "a") as file:
+            file.write("\n" * (file.tell() > 0 and not self._ends_with_newline()) + json.dumps(line) + "\n")
+
+    def _ends_with_newline(self) -> bool:
+        with open(self.path, "rb") as file:
+            file.seek(-1, 2)
+            return file.read() == b"\n"
+
+
+def parse(simulators: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Names, and the checkpoints (or the policy) of each."""
+    found: dict[str, tuple[str, ...]] = {}
+    for given in simulators:
+        name, _, paths = given.partition("=")
+        if not paths and name not in WITHOUT_NETWORK:
+            raise ConfigError(f"simulator {given!r}: say name=checkpoint, or one of {', '.join(WITHOUT_NETWORK)}")
+        if name in found:
+            raise ConfigError(f"two simulators are called {name!r}; name them apart")
+        found[name] = tuple(paths.split(",")) if paths else (name,)
+        for path in found[name] if paths else ():
+            load_smart(path)  # says at once what is wrong with it
+    return found
+
+
+def table(
+    rows: Mapping[Unit, Row], simulators: Mapping[str, Sequence[str]], numbers: Sequence[int], reference: str
+) -> dict[str, Any]:
+    """Means and differences against the reference, each with its interval, by simulator and column."""
+
+    def column(name: str, key: str) -> NDArray[np.float64]:
+        """Of each scene, the mean over training seeds."""
+        values = [[rows[Unit(n, one)].get(key, np.nan) for n in numbers] for one in simulators[name]]
+        return np.asarray(values, np.float64).mean(0)
+
+    ones, found = np.ones(len(numbers)), {}
+    for name in simulators:
+        found[name] = {
+            key: {
+                "mean": _plain(ratio_interval(column(name, key), ones)),
+                "difference": _plain(paired_difference((column(name, key), ones), (column(reference, key), ones))),
+                "seeds": [
+                    float(np.mean([rows[Unit(n, one)].get(key, np.nan) for n in numbers])) for one in simulators[name]
+                ],
+            }
+            for key in COLUMNS
+        }
+    return found
+
+
+def _plain(interval: Interval | None) -> list[float] | None:
+    return None if interval is None else [interval.value, interval.low, interval.high]
+
+
+def print_table(found: Mapping[str, Any], reference: str) -> None:
+    """One line per simulator, its difference in RMM and collisions last."""
+    print(
+        f"{'':22}"
+        + "".join(f"{title:>13}" for title in COLUMNS.values())
+        + f"   RMM and collisions against {reference}"
+    )
+    for name, columns in found.items():
+        values = "".join(f"{columns[key]['mean'][0]:13.4f}" for key in COLUMNS)
+        differences = [columns[key]["difference"] for key in ("metametric", "collision")]
+        against = "  ".join(f"{value:+.4f} [{low:+.4f}, {high:+.4f}]" for value, low, high in differences)
+        print(f"{name:22}{values}   {against if name != reference else ''}")
+
+
+def main() -> None:
+    args = tyro.cli(Args, prog="evaluate_simulators")
+    simulators = parse(args.simulators)
+    reference = args.reference or next(iter(simulators))
+    if reference not in simulators:
+        raise ConfigError(f"the reference {reference!r} is none of the simulators: {', '.join(simulators)}")
+    numbers = range(len(_scenes(args.scenes, args.num_scenes)))
+    kept = Kept(args)
+    units = [Unit(n, one) for paths in simulators.values() for one in paths for n in numbers]
+    missing = [unit for unit in dict.fromkeys(units) if unit not in kept.rows]
+    work: Callable[[Unit], tuple[Unit, Row]] = partial(score, args)
+    for unit, row in as_done(work, missing, args.workers):
+        kept.add(unit, row)
+    found = table(kept.rows, simulators, numbers, reference)
+    print(f"{held_out_scenes(args.scenes, args.num_scenes)[1]}, {args.rollouts} rollouts of each")
+    print_table(found, reference)
+    write_atomically(args.out / "table.json", json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except TrafficgymError as error:
+        raise SystemExit(f"error: {error}") from None

@@ -36,7 +36,7 @@ def along_x(*x: float) -> tuple[np.ndarray, np.ndarray]:
         # but a line of three samples is a tail by itself, and one of two is none.
         ((0, 0.4, 1), [(0, 0.5, 1)]),
         ((0, 0.3, 0.6), [(0, 0.5, 0.6)]),
-        ((0, 0.2, 0.5), []),
+        ((0, 0.25, 0.5), []),
         # Points more than 3 m apart are two lines; 3 m are one.
         ((0, 1, 2, 5.5, 6.5, 7.5), [(0, 1, 2), (5.5, 6.5, 7.5)]),
         ((0, 1, 2, 5), [(0, 2.5, 5)]),

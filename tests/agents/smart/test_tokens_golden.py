@@ -102,7 +102,7 @@ def test_map_tokens(case: Case, vocabulary: Vocabulary) -> None:
 
 
 def test_map_tokens_of_the_same_polylines(case: Case, vocabulary: Vocabulary) -> None:
-    """Without the ulp of crosswalks, directions agree to rounding as well."""
+    """Without the ulp of crosswalks, points and directions agree to the bit, as turns by half a circle need them to."""
     want = case.inputs
     counts = np.bincount(want["poly_index"], minlength=len(want["poly_type"]))
     code = np.zeros(len(counts), np.int64)
@@ -115,8 +115,8 @@ def test_map_tokens_of_the_same_polylines(case: Case, vocabulary: Vocabulary) ->
         light=want["poly_light"].astype(np.int64),
     )
     tokens = map_tokens(lines, vocabulary.map_pieces)
-    np.testing.assert_allclose(tokens.points, want["map_traj_pos"], rtol=0, atol=ULP)
-    np.testing.assert_allclose(tokens.yaw, want["map_traj_theta"], rtol=0, atol=4e-6)
+    np.testing.assert_array_equal(tokens.points, want["map_traj_pos"])
+    np.testing.assert_array_equal(tokens.yaw, want["map_traj_theta"])
     np.testing.assert_array_equal(tokens.polygon, want["map_pl_type"])
 
 

@@ -118,10 +118,15 @@ def _cut(xy, offsets, spacing, longest_gap, points, yaw, owner):
 
 @njit(cache=True, error_model="numpy")
 def _resample(xy, spacing):
-    """Points every `spacing` along a polyline, and its end."""
+    """Points every `spacing` along a polyline, and its end.
+
+    Lengths between points are float32 and their sums are not, like the reference's: with other rounding, a direction
+    in sixteen has another last bit, and pieces that run opposite ways are told apart by it (`geometry.wrapped`).
+    """
     along = np.zeros(len(xy))
     for i in range(1, len(xy)):
-        along[i] = along[i - 1] + np.hypot(xy[i, 0] - xy[i - 1, 0], xy[i, 1] - xy[i - 1, 1])
+        dx, dy = np.float32(xy[i, 0] - xy[i - 1, 0]), np.float32(xy[i, 1] - xy[i - 1, 1])
+        along[i] = along[i - 1] + np.sqrt(dx * dx + dy * dy)
     num = int(np.ceil(along[-1] / spacing))
     out = np.empty((num + 1, 2))
     i = 0

@@ -40,6 +40,8 @@ Tensor = Any
 
 Selector = Literal["sample", "topk_closest", "samplek_closest", "all_closest"]
 SELECTORS = ("sample", "topk_closest", "samplek_closest", "all_closest")
+PLAN_SELECTORS = ("sample", "samplek_closest")
+"""Those that trajectories can be selected by."""
 
 FROZEN = (
     "map_encoder.",
@@ -73,7 +75,10 @@ class ClosedLoop:
     sampling: Sampling = field(default_factory=lambda: Sampling(top_k=None))
     """What samples are drawn from."""
     distance_weights: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0, 1.0)
-    """Of the steps of a token, in the distance to the log (`targets.distances_to_log`)."""
+    """Of the steps of 0.1 s of an action, in its distance to the log (`targets.distances_to_log`): 5 of a token, up to
+    the horizon of a trajectory."""
+    recovery: Recovery | None = None
+    """How trajectories that stray from the log are led back to it; None: not at all."""
 
     def __post_init__(self) -> None:
         if self.selector not in SELECTORS:
@@ -82,15 +87,43 @@ class ClosedLoop:
             raise ConfigError(f"target is {self.target!r}; it is 'recovery' or 'executed'")
         check_whole(self, k=1, refresh=1)
         weights = self.distance_weights
-        if len(weights) != STEPS_PER_TOKEN or min(weights) < 0 or not sum(weights) > 0:
-            raise ConfigError(f"distance_weights are {weights!r}; give {STEPS_PER_TOKEN} numbers, none negative")
+        if not weights or min(weights) < 0 or not sum(weights) > 0:
+            raise ConfigError(f"distance_weights are {weights!r}; give numbers, none negative, and not only zeros")
 
     def is_fresh(self, epoch: int) -> bool:
         """Whether states are visited anew in an epoch, from 0."""
         return epoch == 0 if self.refresh is None else epoch % self.refresh == 0
 
-    def __call__(self, decision: Decision) -> Tensor:
-        """Select tokens, int64 ``[N]``: a `decoding.Choose`."""
+    def __call__(self, decision: Decision | PlanDecision) -> Tensor:
+        """Select tokens, int64 ``[N]``, or plans, ``[N, S, 3]``: a `Choose`, and a `ChoosePlan`.
+
+        Raises:
+            ConfigError: the settings do not fit actions of this kind.
+        """
+        if isinstance(decision, PlanDecision):
+            return self._plans(decision)
+        return self._tokens(decision)
+
+    def _plans(self, decision: PlanDecision) -> Tensor:
+        if self.selector not in PLAN_SELECTORS:
+            raise ConfigError(
+                f"selector {self.selector!r} counts tokens, and the policy's actions are trajectories, of which there "
+                f"is no list; take one of {', '.join(map(repr, PLAN_SELECTORS))}"
+            )
+        if self.sampling.top_k is not None or self.sampling.top_p is not None:
+            raise ConfigError(f"sampling is {self.sampling}; top_k and top_p are for tokens, set both to None")
+        num = 1 if self.selector == "sample" else self.k
+        return select_plans(
+            decision, decision.draw(num, self.sampling.temperature), self.distance_weights, self.recovery
+        )
+
+    def _tokens(self, decision: Decision) -> Tensor:
+        if len(self.distance_weights) != STEPS_PER_TOKEN:
+            raise ConfigError(f"distance_weights are {self.distance_weights!r}; tokens have {STEPS_PER_TOKEN} steps")
+        if self.recovery is not None:
+            raise ConfigError(
+                "recovery blends trajectories with the log, and the policy's actions are tokens; set None"
+            )
         logits = decision.logits
         if self.selector == "sample":
             return self.sampling(decision)
@@ -113,10 +146,20 @@ class ClosedLoop:
 
 CATK = ClosedLoop()
 ROAD = ClosedLoop(selector="samplek_closest", k=64, target="executed", refresh=1)
+ROAD_TRAJECTORIES = ClosedLoop(
+    selector="samplek_closest",
+    k=64,
+    target="executed",
+    refresh=None,
+    sampling=Sampling(top_k=None, temperature=0.8),
+    distance_weights=(1 / 20,) * 20,
+    recovery=Recovery(),
+)
+"""RoaD as the paper drives end to end: distances are means over 2 s, rollouts are made once."""
 
 
 def visit(
-    network: SmartNetwork,
+    network: SmartNetwork | TrajectoryNetwork,
     batch: Batch,
     method: ClosedLoop,
     rngs: Sequence[np.random.Generator],
@@ -124,17 +167,23 @@ def visit(
     map_features: Tensor | None = None,
     table_rows: int = TABLE_ROWS,
 ) -> Batch:
-    """Roll every scene out once; return it with the executed tokens, to learn from by `imitation_loss`.
+    """Roll every scene out once; return it as it was driven, to learn from by `imitation_loss`.
+
+    Of a policy whose actions are trajectories it is a `PlanBatch`, for `plan_imitation_loss`.
 
     That is the same as learning while rolling out, since tokens and poses carry no gradient (golden/smart/README.md
     section 6.17), and takes half the memory.
     """
+    if isinstance(network, TrajectoryNetwork):
+        return plan_decoding.roll_out(
+            network, batch, method, rngs=rngs, map_features=map_features, table_rows=table_rows
+        ).batch
     rollouts = roll_out(network, batch, method, rngs=rngs, map_features=map_features, table_rows=table_rows)
     return Batch(scene_ids=batch.scene_ids, map=batch.map, agents=rollouts.agents)
 
 
-def freeze(network: SmartNetwork, prefixes: Sequence[str] = FROZEN) -> list[Tensor]:
-    """Fix parameters by the beginnings of their names; return the others."""
+def freeze(network: SmartNetwork | TrajectoryNetwork, prefixes: Sequence[str] = FROZEN) -> list[Tensor]:
+    """Fix parameters by the beginnings of their names, in a SMART network or in a trunk; return the others."""
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(not name.startswith(tuple(prefixes)))
+        parameter.requires_grad_(not name.removeprefix("trunk.").startswith(tuple(prefixes)))
     return [parameter for parameter in network.parameters() if parameter.requires_grad]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -15,7 +16,8 @@ from trafficgym_agents.policies.trajectory.states import PlanBatch, log_plans, o
 Tensor = Any
 
 
-class PlanLoss(NamedTuple):
+@dataclass(frozen=True)
+class PlanLoss:
     """A sum over nodes and how many they are, so that parts of a batch can be added up."""
 
     total: Tensor  # scalar, nats

@@ -41,9 +41,14 @@ class Decision:
 
     def uniform(self, num: int) -> Tensor:
         """Numbers in [0, 1) from each group's own generator, float32 ``[N, num]``."""
-        sizes = torch.bincount(self.agents.group, minlength=len(self.rngs)).tolist()
-        drawn = [rng.random((size, num), np.float32) for rng, size in zip(self.rngs, sizes, strict=True)]
-        return torch.from_numpy(np.concatenate(drawn)).to(self.logits.device)
+        return uniform(self.rngs, self.agents.group, num)
+
+
+def uniform(rngs: Sequence[np.random.Generator], group: Tensor, num: int) -> Tensor:
+    """Numbers in [0, 1) from the generators of agents' groups ``[N]``, which ascend; float32 ``[N, num]``."""
+    sizes = torch.bincount(group, minlength=len(rngs)).tolist()
+    drawn = [rng.random((size, num), np.float32) for rng, size in zip(rngs, sizes, strict=True)]
+    return torch.from_numpy(np.concatenate(drawn)).to(group.device)
 
 
 Choose = Callable[[Decision], Tensor]
@@ -59,7 +64,7 @@ class Rollouts:
 
 
 class Decoder:
-    """Goes through slots one by one, and gives the logits of the next.
+    """Goes through slots one by one, and gives what each next one is predicted from.
 
     Args:
         network: In evaluation mode.
@@ -89,6 +94,11 @@ class Decoder:
             self._last = self._last[0][rows], self._last[1][rows]
 
     def advance(self, agents: AgentBatch, token: Tensor, xy: Tensor, yaw: Tensor, valid: Tensor) -> Tensor:
+        """Take in a slot; return logits of the next one's token, ``[N, V]``. For the arguments see `features`."""
+        x = self.features(agents, token, xy, yaw, valid)
+        return self.network.agent_encoder.logits(x, agents.type, self.network.sizes)
+
+    def features(self, agents: AgentBatch, token: Tensor, xy: Tensor, yaw: Tensor, valid: Tensor) -> Tensor:
         """Take in a slot.
 
         Args:
@@ -99,7 +109,7 @@ class Decoder:
             valid: Agents that are there, bool ``[N]``.
 
         Returns:
-            Logits of the next slot's token, ``[N, V]``; they say nothing where `valid` is False.
+            What agents have seen, ``[N, h]``; it says nothing where `valid` is False.
         """
         network, decoder = self.network, self.network.agent_encoder
         contours = network.motions[agents.type, token, -1].flatten(1)
@@ -123,7 +133,7 @@ class Decoder:
             near = at_agents(near, agent_relation, to_agents)
             x = near if every else x.index_copy(0, there, near)
         self._keep(xy, yaw, valid)
-        return decoder.logits(x, agents.type, network.sizes)
+        return x
 
     def _moved(self, xy: Tensor, valid: Tensor) -> Tensor:
         """Displacement since the slot before, ``[N, 2]`` m; see `geometry.motion_features`."""
@@ -192,7 +202,7 @@ def roll_out(
         seen = agents.token[:, slot], agents.xy[:, slot], agents.yaw[:, slot], agents.valid[:, slot]
         logits = decoder.advance(agents, *seen)
     if num > 1:
-        rows = _rows(agents, num)
+        rows = rollout_rows(agents, num)
         decoder.repeat(rows)
         logits = logits[rows]
     agents = agents.repeat(num)
@@ -233,7 +243,7 @@ def _place_like_reference(contours: Tensor, xy: Tensor, yaw: Tensor) -> tuple[Te
     return centre[..., 0], centre[..., 1], torch.atan2(front[..., 1], front[..., 0])
 
 
-def _rows(agents: AgentBatch, num: int) -> Tensor:
+def rollout_rows(agents: AgentBatch, num: int) -> Tensor:
     """Which agent each row of ``agents.repeat(num)`` is."""
     group: NDArray[np.int64] = agents.group.cpu().numpy()
     found = [np.tile(np.flatnonzero(group == g), num) for g in range(int(group.max()) + 1)]

@@ -175,6 +175,13 @@ class SmartNetwork(nn.Module):
             table_rows: Relations of nodes within a radius are read from tables of so many rows
                 (`fourier.Tables`), which is faster and differs a little; 0: they are computed.
         """
+        agent, slot, x = self.features(batch, map_features, table_rows)
+        return Nodes(agent=agent, slot=slot, logits=self.agent_encoder.logits(x, batch.agents.type[agent], self.sizes))
+
+    def features(
+        self, batch: Batch, map_features: Tensor | None = None, table_rows: int = 0
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What `forward` predicts from: agent and slot of each node, ``[n]``, and what it has seen, ``[n, h]``."""
         if map_features is None:
             map_features = self.encode_map(batch.map, table_rows)
         agents, decoder, config = batch.agents, self.agent_encoder, self.config
@@ -195,7 +202,7 @@ class SmartNetwork(nn.Module):
             x = time(x, past, back)
             x = at_map.attend(x, at_map.keys_values(map_features), map_relation, to_map)
             x = at_agents(x, agent_relation, to_agents)
-        return Nodes(agent=agent, slot=slot, logits=decoder.logits(x, type, self.sizes))
+        return agent, slot, x
 
     def _edges_back(self, agent: Tensor, slot: Tensor) -> Edges:
         keep = None

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from trafficgym.errors import ConfigError, check_whole, names_nearest
+from trafficgym_agents.policies.distributions import TokenDistribution
 from trafficgym_agents.policies.smart.decoding import Decision
 
 Tensor = Any
@@ -55,14 +56,14 @@ class Sampling:
         inside = log_probability.masked_fill(before >= self.top_p, -torch.inf)
         return tokens, inside.log_softmax(-1)
 
+    def distribution(self, logits: Tensor) -> TokenDistribution:
+        """What tokens are drawn from, by logits ``[N, V]``."""
+        tokens, log_probability = self.support(logits)
+        return TokenDistribution(logits=logits / self.temperature, support=tokens, log_probability=log_probability)
+
     def draw(self, logits: Tensor, uniform: Tensor) -> Tensor:
         """Tokens ``[N, K]`` from logits ``[N, V]`` and numbers in [0, 1), ``[N, K]``."""
-        tokens, log_probability = self.support(logits)
-        total = log_probability.exp().cumsum(-1)
-        place = torch.searchsorted(total, uniform * total[:, -1:], right=True)
-        # Rounding may lead beyond the last token that has any probability.
-        last = (log_probability > -torch.inf).sum(-1, keepdim=True) - 1
-        return tokens.gather(1, torch.minimum(place, last))
+        return self.distribution(logits).sample(uniform)
 
 
 GREEDY = Sampling(top_k=1)

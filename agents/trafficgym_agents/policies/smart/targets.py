@@ -27,11 +27,15 @@ def recovery_tokens(network: SmartNetwork, agents: AgentBatch, agent: Tensor, sl
     Returns:
         int64 ``[n]``; of no meaning where ``agents.raw_valid[agent, slot + 1]`` is False.
     """
-    type = agents.type[agent]
     wanted = local_pose(
         agents.xy[agent, slot], agents.yaw[agent, slot], agents.raw_xy[agent, slot + 1], agents.raw_yaw[agent, slot + 1]
     )
-    goal = torch.stack(place_corners(boxes(type), *(wanted[:, k, None] for k in range(3))), -1)
+    return tokens_towards(network, agents.type[agent], wanted)
+
+
+def tokens_towards(network: SmartNetwork, type: Tensor, pose: Tensor) -> Tensor:
+    """The token of its class that ends nearest to each pose ``[n, 3]`` (m, m, rad) in the agent's frame; ``[n]``."""
+    goal = torch.stack(place_corners(boxes(type), *(pose[:, k, None] for k in range(3))), -1)
     return nearest_tokens(network, type, goal)
 
 

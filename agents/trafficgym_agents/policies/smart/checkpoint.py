@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trafficgym.errors import ConfigError
 from trafficgym_agents.policies.smart.config import SmartConfig
@@ -34,10 +35,8 @@ def save_smart(path: Path | str, network: SmartNetwork, card: Card) -> Card:
         ConfigError: a weight is not finite.
         StoreError: the disk is full or refuses.
     """
-    vocabulary = network.vocabulary
-    card = replace(card, kind=KIND, config=asdict(network.config), vocabulary_hash=vocabulary.hash)
-    arrays = {f"vocabulary.{name}": getattr(vocabulary, name) for name in _ARRAYS}
-    return save_checkpoint(path, network.state_dict(), card, arrays=arrays)
+    card = replace(card, kind=KIND, config=asdict(network.config), vocabulary_hash=network.vocabulary.hash)
+    return save_checkpoint(path, network.state_dict(), card, arrays=vocabulary_arrays(network.vocabulary))
 
 
 def load_smart(
@@ -60,6 +59,11 @@ def load_smart(
     network = SmartNetwork(config or SmartConfig(**found.card.config), vocabulary or vocabulary_of(found))
     found.load_into(network)
     return network.eval(), found.card
+
+
+def vocabulary_arrays(vocabulary: Vocabulary) -> dict[str, NDArray[np.float32]]:
+    """What `vocabulary_of` makes a vocabulary of, to be kept in a checkpoint."""
+    return {f"vocabulary.{name}": getattr(vocabulary, name) for name in _ARRAYS}
 
 
 def vocabulary_of(checkpoint: Checkpoint) -> Vocabulary:

@@ -18,7 +18,7 @@ from safetensors.torch import load, save
 import trafficgym
 from trafficgym.errors import ConfigError, names_nearest
 from trafficgym.scene.atomic import AtomicFile, write_atomically
-from trafficgym_agents.training.packing import header
+from trafficgym_agents.training.packing import header, in_order
 from trafficgym_agents.training.plain import plain
 from trafficgym_agents.training.tensors import difference, digest, not_finite, stored
 
@@ -153,7 +153,7 @@ def _write(path: Path, tensors: Mapping[str, torch.Tensor], card: Card) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     file = AtomicFile(path)
     try:
-        file.write(save(dict(tensors), _about(json.dumps(content, sort_keys=True))))
+        file.write(in_order(save(dict(tensors), _about(json.dumps(content, sort_keys=True)))))
         file.commit()
     finally:
         file.discard()

@@ -29,7 +29,7 @@ def pack(tree: Any) -> bytes:
     """
     tensors: dict[str, torch.Tensor] = {}
     text = json.dumps(_describe(tree, "", tensors))
-    return save(tensors, {"format": FORMAT, "tree": text, "checksum": _checksum(text, tensors)})
+    return in_order(save(tensors, {"format": FORMAT, "tree": text, "checksum": _checksum(text, tensors)}))
 
 
 def unpack(data: bytes) -> Any:
@@ -47,6 +47,14 @@ def unpack(data: bytes) -> Any:
         return _build(json.loads(about["tree"]), tensors)
     except (SafetensorError, KeyError, TypeError) as error:
         raise ValueError(str(error)) from None
+
+
+def in_order(data: bytes) -> bytes:
+    """A safetensors file with its header sorted: by itself the library writes another order every time."""
+    size = int.from_bytes(data[:8], "little")
+    text = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8
+    return len(text).to_bytes(8, "little") + text + data[8 + size :]
 
 
 def header(data: bytes) -> dict[str, str]:

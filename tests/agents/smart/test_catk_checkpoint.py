@@ -16,9 +16,10 @@ import torch
 from safetensors.numpy import load_file
 
 from trafficgym.errors import ConfigError
-from trafficgym_agents.policies.smart.catk_checkpoint import load_catk_checkpoint
+from trafficgym_agents.policies.smart.catk_checkpoint import read_catk_checkpoint
 from trafficgym_agents.policies.smart.catk_names import parameter_shapes, shared_names
 from trafficgym_agents.policies.smart.catk_vocabulary import load_catk_vocabulary
+from trafficgym_agents.policies.smart.checkpoint import load_catk_checkpoint
 from trafficgym_agents.policies.smart.config import PRESETS, SmartConfig
 from trafficgym_agents.policies.smart.network import SmartNetwork
 from trafficgym_agents.policies.smart.torch_archive import TorchArchive
@@ -77,7 +78,7 @@ def save(path: Path, state: dict[str, torch.Tensor], options: dict[str, Any] | N
 
 def test_a_real_checkpoint_is_read_to_the_last_bit(data_root: Path) -> None:
     folder = data_root / "golden/smart"
-    found = load_catk_checkpoint(folder / "synthetic_micro_lightning.ckpt", agent_vocabulary=made_vocabulary(2048))
+    found = read_catk_checkpoint(folder / "synthetic_micro_lightning.ckpt", agent_vocabulary=made_vocabulary(2048))
     expected = {
         name.removeprefix("encoder."): values
         for name, values in load_file(folder / "synthetic_micro_lightning.safetensors").items()
@@ -97,6 +98,7 @@ def test_a_real_checkpoint_is_read_to_the_last_bit(data_root: Path) -> None:
         agent_radius=20,
         time_span=20,
         frequencies=8,
+        dropout=0.1,
         zero_fill_quirk=True,
     )
     assert found.hyper_parameters["token_processor"]["agent_token_sampling"] == {"num_k": 1, "temp": 1.0}
@@ -130,7 +132,7 @@ def test_our_network_has_the_same_names() -> None:
 def test_a_file_without_hyper_parameters_is_the_preset_of_its_width(tmp_path: Path, preset: str) -> None:
     state = {name: torch.zeros_like(values) for name, values in made_state(PRESETS[preset]).items()}
     torch.save({"state_dict": state}, tmp_path / "a.ckpt")
-    found = load_catk_checkpoint(tmp_path / "a.ckpt", agent_vocabulary=made_vocabulary())
+    found = read_catk_checkpoint(tmp_path / "a.ckpt", agent_vocabulary=made_vocabulary())
     assert found.hyper_parameters == {} and found.config.zero_fill_quirk
     for size in ("hidden", "heads", "head_size", "map_radius", "map_to_agent_radius", "agent_radius", "time_span"):
         assert getattr(found.config, size) == getattr(PRESETS[preset], size)
@@ -139,8 +141,8 @@ def test_a_file_without_hyper_parameters_is_the_preset_of_its_width(tmp_path: Pa
 def test_sizes_can_be_given(tmp_path: Path) -> None:
     path = save(tmp_path / "a.ckpt", made_state(), {})
     with pytest.raises(ConfigError, match=r"a\.ckpt.*no preset has features of 8 and attention of 8.*`config`"):
-        load_catk_checkpoint(path, agent_vocabulary=made_vocabulary())
-    found = load_catk_checkpoint(path, agent_vocabulary=made_vocabulary(), config=SMALL)
+        read_catk_checkpoint(path, agent_vocabulary=made_vocabulary())
+    found = read_catk_checkpoint(path, agent_vocabulary=made_vocabulary(), config=SMALL)
     assert found.config.zero_fill_quirk and found.config.hidden == 8
 
 
@@ -148,8 +150,8 @@ def test_either_name_of_a_shared_parameter_will_do(tmp_path: Path) -> None:
     state = made_state()
     for number, (name, target) in enumerate(shared_names(SMALL).items()):
         del state[f"encoder.{target if number % 2 else name}"]
-    whole = load_catk_checkpoint(save(tmp_path / "a.ckpt", made_state()), agent_vocabulary=made_vocabulary()).state
-    found = load_catk_checkpoint(save(tmp_path / "b.ckpt", state), agent_vocabulary=made_vocabulary()).state
+    whole = read_catk_checkpoint(save(tmp_path / "a.ckpt", made_state()), agent_vocabulary=made_vocabulary()).state
+    found = read_catk_checkpoint(save(tmp_path / "b.ckpt", state), agent_vocabulary=made_vocabulary()).state
     assert found.keys() == whole.keys()
     assert all(np.array_equal(found[name], whole[name]) for name in whole)
 
@@ -209,18 +211,18 @@ def test_other_parameters_are_refused(
     change(state)
     path = save(tmp_path / "odd.ckpt", state)
     with pytest.raises(ConfigError, match=rf"odd\.ckpt: .*{message}"):
-        load_catk_checkpoint(path, agent_vocabulary=made_vocabulary())
+        read_catk_checkpoint(path, agent_vocabulary=made_vocabulary())
 
 
 def test_another_horizon_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "a.ckpt", made_state(), {"decoder": decoder_of(SMALL) | {"num_future_steps": 60}})
     with pytest.raises(ConfigError, match=r"num_future_steps is 60; only 80"):
-        load_catk_checkpoint(path, agent_vocabulary=made_vocabulary())
+        read_catk_checkpoint(path, agent_vocabulary=made_vocabulary())
 
 
 def test_a_vocabulary_of_another_size_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="among 7 tokens, but the vocabulary has 6 for the class 'vehicle'"):
-        load_catk_checkpoint(save(tmp_path / "a.ckpt", made_state()), agent_vocabulary=made_vocabulary(6))
+        read_catk_checkpoint(save(tmp_path / "a.ckpt", made_state()), agent_vocabulary=made_vocabulary(6))
 
 
 def test_another_vocabulary_file_is_refused(tmp_path: Path) -> None:
@@ -228,13 +230,13 @@ def test_another_vocabulary_file_is_refused(tmp_path: Path) -> None:
     files = {"agent_token_file": "agents.pkl", "map_token_file": "map.pkl"}
     path = save(tmp_path / "a.ckpt", made_state(), {"decoder": decoder_of(SMALL), "token_processor": files})
     agents, pieces = write_vocabulary(tmp_path)
-    found = load_catk_checkpoint(path, agent_vocabulary=agents, map_vocabulary=pieces)
+    found = read_catk_checkpoint(path, agent_vocabulary=agents, map_vocabulary=pieces)
     assert found.vocabulary.hash == made_vocabulary().hash
     other = agents.rename(tmp_path / "older.pkl")
     with pytest.raises(ConfigError, match=r"'agents\.pkl', not 'older\.pkl'.*load_catk_vocabulary"):
-        load_catk_checkpoint(path, agent_vocabulary=other, map_vocabulary=pieces)
+        read_catk_checkpoint(path, agent_vocabulary=other, map_vocabulary=pieces)
     with pytest.raises(ConfigError, match="map_vocabulary"):
-        load_catk_checkpoint(path, agent_vocabulary=other)
+        read_catk_checkpoint(path, agent_vocabulary=other)
 
 
 # Damage and malice
@@ -272,7 +274,7 @@ def test_a_malicious_checkpoint_is_named_and_not_run(tmp_path: Path) -> None:
         content = pickle.dumps({"state_dict": {}, "callbacks": [Runs(function, *arguments)]}, protocol=2)
         path = archive(tmp_path / "bad.ckpt", content)
         with pytest.raises(ConfigError, match=rf"bad\.ckpt: asks for \S*{name}.*nothing was run"):
-            load_catk_checkpoint(path, agent_vocabulary=made_vocabulary())
+            read_catk_checkpoint(path, agent_vocabulary=made_vocabulary())
     assert not trace.exists()
 
 
@@ -285,9 +287,9 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     for content in (b"", b"PK", whole[: len(whole) // 2], whole[100:], pickle.dumps({"state_dict": {}}), bytes(broken)):
         path.write_bytes(content)
         with pytest.raises(ConfigError, match=r"a\.ckpt: .*(damaged|no archive)"):
-            load_catk_checkpoint(path, agent_vocabulary=made_vocabulary())
+            read_catk_checkpoint(path, agent_vocabulary=made_vocabulary())
     with pytest.raises(ConfigError, match="there is no checkpoint"):
-        load_catk_checkpoint(tmp_path / "none.ckpt", agent_vocabulary=made_vocabulary())
+        read_catk_checkpoint(tmp_path / "none.ckpt", agent_vocabulary=made_vocabulary())
 
 
 def test_a_pickle_damaged_anywhere_is_an_error_or_read(tmp_path: Path) -> None:
@@ -396,3 +398,11 @@ def test_missing_and_swapped_files(tmp_path: Path) -> None:
     agents.write_bytes(agents.read_bytes()[:-30])
     with pytest.raises(ConfigError, match=r"agents\.pkl: is a damaged pickle"):
         load_catk_vocabulary(agents, pieces)
+
+
+def test_checkpoints_of_catk_become_networks(tmp_path: Path) -> None:
+    network = load_catk_checkpoint(save(tmp_path / "a.ckpt", made_state()), vocab=made_vocabulary(), config=SMALL)
+    assert network.config.zero_fill_quirk and not network.training
+    read = read_catk_checkpoint(tmp_path / "a.ckpt", agent_vocabulary=made_vocabulary(), config=SMALL)
+    for name, value in network.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), read.state[name])

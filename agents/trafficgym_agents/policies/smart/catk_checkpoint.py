@@ -54,7 +54,7 @@ class CatkCheckpoint:
     """``model_config`` of the file, as plain values; empty where the file has none."""
 
 
-def load_catk_checkpoint(
+def read_catk_checkpoint(
     path: Path | str,
     *,
     agent_vocabulary: Path | str | Vocabulary,

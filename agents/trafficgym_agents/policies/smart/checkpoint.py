@@ -6,9 +6,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from trafficgym.errors import ConfigError
+from trafficgym_agents.policies.smart.catk_checkpoint import read_catk_checkpoint
 from trafficgym_agents.policies.smart.config import SmartConfig
 from trafficgym_agents.policies.smart.network import SmartNetwork
 from trafficgym_agents.policies.smart.vocabulary import CLASSES, Vocabulary
@@ -59,6 +61,33 @@ def load_smart(
     network = SmartNetwork(config or SmartConfig(**found.card.config), vocabulary or vocabulary_of(found))
     found.load_into(network)
     return network.eval(), found.card
+
+
+def load_catk_checkpoint(
+    path: Path | str,
+    vocab: Vocabulary | tuple[Path | str, Path | str],
+    *,
+    config: SmartConfig | None = None,
+) -> SmartNetwork:
+    """Make a network of a Lightning checkpoint that CAT-K's own code trained, in evaluation mode.
+
+    It reads scenes in the source's coordinates: ``Tokenizer(network.vocabulary, frame="source")``. `save_smart` makes a
+    checkpoint of ours of it.
+
+    Args:
+        path: The ``.ckpt`` file; nothing in it is run.
+        vocab: The pickles of motion tokens and of map tokens that it was trained with, or what `load_catk_vocabulary`
+            makes of them; they are not in the checkpoint.
+        config: Sizes, for files that do not tell theirs (`read_catk_checkpoint`).
+
+    Raises:
+        ConfigError: see `read_catk_checkpoint`.
+    """
+    motions, pieces = (vocab, None) if isinstance(vocab, Vocabulary) else vocab
+    found = read_catk_checkpoint(path, agent_vocabulary=motions, map_vocabulary=pieces, config=config)
+    network = SmartNetwork(found.config, found.vocabulary)
+    network.load_state_dict({name: torch.from_numpy(values) for name, values in found.state.items()})
+    return network.eval()
 
 
 def vocabulary_arrays(vocabulary: Vocabulary) -> dict[str, NDArray[np.float32]]:

@@ -17,6 +17,8 @@ from safetensors.numpy import save
 
 from trafficgym.errors import ConfigError
 from trafficgym.scene.atomic import AtomicFile
+from trafficgym.world.dynamics.motion_tokens import MotionTokens
+from trafficgym_agents.training.packing import in_order
 
 Float = NDArray[np.float32]
 
@@ -55,6 +57,10 @@ class Vocabulary:
         """The motions of the three classes, in the order of `CLASSES`."""
         return self.vehicle, self.pedestrian, self.cyclist
 
+    def dynamics(self) -> MotionTokens:
+        """Dynamics whose actions are these motions."""
+        return MotionTokens(vehicle=self.vehicle, pedestrian=self.pedestrian, cyclist=self.cyclist)
+
     @property
     def sizes(self) -> tuple[int, int, int]:
         """V of the three classes."""
@@ -71,7 +77,7 @@ class Vocabulary:
         return digest.hexdigest()
 
     def save(self, path: Path | str) -> None:
-        """Write a safetensors file, whole or not at all.
+        """Write a safetensors file, whole or not at all; the same vocabulary gives the same bytes.
 
         Raises:
             StoreError: the disk is full or refuses.
@@ -80,7 +86,7 @@ class Vocabulary:
         about = {"format": FORMAT, "hash": self.hash, "note": json.dumps(dict(self.note), sort_keys=True)}
         file = AtomicFile(Path(path))
         try:
-            file.write(save(arrays, about))
+            file.write(in_order(save(arrays, about)))
             file.commit()
         finally:
             file.discard()

@@ -66,8 +66,8 @@ def as_tracks(scene: Scene, tokens: SceneTokens, steps: torch.Tensor) -> Float:
     agents = tokens.agents
     own = steps.cpu().numpy().reshape(-1, len(agents), FUTURE_STEPS, 3)
     found = np.broadcast_to(_straight_on(scene), (len(own), scene.num_agents, FUTURE_STEPS, 4)).copy()
-    found[:, agents.track, :, :2], found[:, agents.track, :, 3] = own[..., :2], own[..., 2]
-    found[:, agents.track, :, 2] = agents.z[:, None]
+    z = np.broadcast_to(agents.z[:, None, None], (*own.shape[:-1], 1))
+    found[:, agents.track] = np.concatenate([own[..., :2], z, own[..., 2:]], -1)
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Literal
-from weakref import WeakKeyDictionary
 
 import torch
 
@@ -61,29 +60,7 @@ def cross_entropy(
 
 def nearness(network: SmartNetwork, type: Tensor, targets: Tensor) -> Tensor:
     """The share of each other token, ``[n, V]``: ``1 / d^2`` over its sum; 0 for the target itself."""
-    if network.motions.shape[1] > MOST_KEPT:
-        return _nearness(network, type, targets)
-    if network not in _KEPT:
-        _KEPT[network] = torch.stack([_all_nearness(network, code) for code in range(len(network.motions))])
-    return _KEPT[network][type, targets]
-
-
-MOST_KEPT = 1024
-"""Tokens of a class; of larger vocabularies, shares of all pairs would take too much room."""
-_KEPT: WeakKeyDictionary[SmartNetwork, Tensor] = WeakKeyDictionary()
-
-
-def _all_nearness(network: SmartNetwork, code: int) -> Tensor:
-    targets = torch.arange(network.motions.shape[1], device=network.motions.device)
-    return _nearness(network, torch.full_like(targets, code), targets)
-
-
-def _nearness(network: SmartNetwork, type: Tensor, targets: Tensor) -> Tensor:
-    ends = network.motions[:, :, -1]
-    away = torch.zeros((len(targets), ends.shape[1]), device=targets.device)
-    for corner in range(4):
-        away += (ends[type, :, corner] - ends[type, targets, corner][:, None]).norm(dim=-1)
-    weight = (away / 4).clamp(min=1e-3).pow(-2)
-    weight.scatter_(1, targets[:, None], 0.0)
-    weight = weight * (torch.arange(ends.shape[1], device=targets.device) < network.sizes[type][:, None])
+    weight = network.distances(type, targets).clamp(min=1e-3).pow(-2)
+    weight = weight.scatter(1, targets[:, None], 0.0)
+    weight = weight * (torch.arange(weight.shape[1], device=targets.device) < network.sizes[type][:, None])
     return weight / weight.sum(-1, keepdim=True).clamp(min=1e-12)

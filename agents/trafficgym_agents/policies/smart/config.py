@@ -48,6 +48,10 @@ class SmartConfig:
     """Share of (agent, slot) nodes that temporal attention leaves out while training."""
     head_per_class: bool = False
     """An own output layer for vehicles, pedestrians and cyclists (TrajTok); else one for all (SMART)."""
+    momentum: bool = False
+    """Logits begin with how near a token is to repeating the last one, ``-d / l``: d is the mean distance of corners
+    between the ends of the two templates, l a length that is learned for each class. A small network on little data
+    then learns where to deviate from going on as before, and not what going on is. Ours; no paper has it."""
     zero_fill_quirk: bool = False
     """Reproduce the reference: slots that are not valid lie at (0, 0), so that the first motion of an agent that
     appears is its absolute position. Real CAT-K checkpoints were trained so; it needs the source's coordinates."""
@@ -91,7 +95,7 @@ PRESETS = {
         dropout=0.1,
     ),
     "nano": SmartConfig(hidden=64, map_layers=2, agent_layers=4, dropout=0.1),
-    "micro": SmartConfig(head_per_class=True),
+    "micro": SmartConfig(head_per_class=True, momentum=True),
 }
 """tiny is the paper's; mini and nano are CAT-K's; micro is ours, for a CPU."""
 

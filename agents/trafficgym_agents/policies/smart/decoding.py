@@ -96,7 +96,7 @@ class Decoder:
     def advance(self, agents: AgentBatch, token: Tensor, xy: Tensor, yaw: Tensor, valid: Tensor) -> Tensor:
         """Take in a slot; return logits of the next one's token, ``[N, V]``. For the arguments see `features`."""
         x = self.features(agents, token, xy, yaw, valid)
-        return self.network.agent_encoder.logits(x, agents.type, self.network.sizes)
+        return self.network.next_logits(x, agents.type, token)
 
     def features(self, agents: AgentBatch, token: Tensor, xy: Tensor, yaw: Tensor, valid: Tensor) -> Tensor:
         """Take in a slot.

@@ -101,6 +101,7 @@ class AgentDecoder(nn.Module):
         self.a2a_attn_layers = nn.ModuleList(RelativeAttention(config) for _ in range(config.agent_layers))
         heads = len(CLASSES) if config.head_per_class else 1
         self.token_predict_head = TwoLayers(h, h, heads * num_tokens)
+        self.momentum = nn.Parameter(torch.full((len(CLASSES),), MOMENTUM)) if config.momentum else None
 
     def embed(self, contours: Tensor, type: Tensor, size: Tensor, motion: Tensor) -> Tensor:
         """Features of nodes before they have seen anything, ``[N, h]``.
@@ -119,15 +120,18 @@ class AgentDecoder(nn.Module):
         kind = self.type_a_emb(type) + self.shape_emb(size)
         return self.fusion_emb(torch.cat([token, self.x_a_emb(motion, kind)], -1))
 
-    def logits(self, x: Tensor, type: Tensor, sizes: Tensor) -> Tensor:
-        """Logits over the tokens of each node's class, ``[N, V]``; -inf beyond the class's number of tokens."""
+    def logits(self, x: Tensor, type: Tensor) -> Tensor:
+        """What the head gives of features ``[N, h]`` of agents of a class ``[N]``: ``[N, V]``."""
         found = self.token_predict_head(x)
-        if self.config.head_per_class:
-            found = found.view(len(x), len(CLASSES), -1)[torch.arange(len(x), device=x.device), type]
-        if bool((sizes == self.num_tokens).all()):
+        if not self.config.head_per_class:
             return found
-        beyond = torch.arange(self.num_tokens, device=x.device) >= sizes[type][:, None]
-        return found.masked_fill(beyond, -torch.inf)
+        return found.view(len(x), len(CLASSES), -1)[torch.arange(len(x), device=x.device), type]
+
+
+MOST_KEPT = 1024
+"""Tokens of a class; of larger vocabularies, distances of all pairs would take too much room."""
+MOMENTUM = 0.7
+"""Logarithm of 1 / l [1/m] that `SmartConfig.momentum` begins with: half a metre."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -160,6 +164,7 @@ class SmartNetwork(nn.Module):
             motion[: len(templates)] = templates
         self.register_buffer("motions", torch.from_numpy(motions), persistent=False)
         self.register_buffer("sizes", torch.tensor(vocabulary.sizes), persistent=False)
+        self._apart: Tensor | None = None
         self.apply(_initialise)
 
     def encode_map(self, tokens: MapBatch, table_rows: int = 0) -> Tensor:
@@ -176,7 +181,41 @@ class SmartNetwork(nn.Module):
                 (`fourier.Tables`), which is faster and differs a little; 0: they are computed.
         """
         agent, slot, x = self.features(batch, map_features, table_rows)
-        return Nodes(agent=agent, slot=slot, logits=self.agent_encoder.logits(x, batch.agents.type[agent], self.sizes))
+        agents = batch.agents
+        logits = self.next_logits(x, agents.type[agent], agents.token[agent, slot])
+        return Nodes(agent=agent, slot=slot, logits=logits)
+
+    def next_logits(self, x: Tensor, type: Tensor, token: Tensor) -> Tensor:
+        """Logits over the tokens of each node's class, ``[N, V]``; -inf beyond the class's number of tokens.
+
+        Args:
+            x: What each node has seen, ``[N, h]``.
+            type: Its class, ``[N]``.
+            token: Its own token, ``[N]``.
+        """
+        logits = self.agent_encoder.logits(x, type)
+        if self.agent_encoder.momentum is not None:
+            logits = logits - self.agent_encoder.momentum.exp()[type, None] * self.distances(type, token)
+        if len(set(self.vocabulary.sizes)) == 1:
+            return logits
+        beyond = torch.arange(logits.shape[1], device=x.device) >= self.sizes[type][:, None]
+        return logits.masked_fill(beyond, -torch.inf)
+
+    def distances(self, type: Tensor, token: Tensor) -> Tensor:
+        """Mean distance of corners between the ends of tokens ``[n]`` and of all of their class, ``[n, V]`` m."""
+        if self.motions.shape[1] > MOST_KEPT:
+            return self._distances(type, token)
+        if self._apart is None or self._apart.device != type.device:
+            every = torch.arange(self.motions.shape[1], device=type.device)
+            self._apart = torch.stack([self._distances(torch.full_like(every, c), every) for c in range(len(CLASSES))])
+        return self._apart[type, token]
+
+    def _distances(self, type: Tensor, token: Tensor) -> Tensor:
+        ends = self.motions[:, :, -1]
+        away = torch.zeros((len(token), ends.shape[1]), device=token.device)
+        for corner in range(4):
+            away += (ends[type, :, corner] - ends[type, token, corner][:, None]).norm(dim=-1)
+        return away / 4
 
     def features(
         self, batch: Batch, map_features: Tensor | None = None, table_rows: int = 0

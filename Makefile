@@ -36,8 +36,8 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"
 	@touch $@
 
-demo: $(READY)  ## Drive scenes with four policies, then train PPO for a minute
-	$(BIN)/trafficgym evaluate $(if $(SCENES),--scenes "$(SCENES)") --policy log --policy idm --policy constant_velocity --policy random --out "$(OUT)"
+demo: $(READY)  ## Drive scenes with five policies, then train PPO for a minute
+	$(BIN)/trafficgym evaluate $(if $(SCENES),--scenes "$(SCENES)") --policy log --policy smart --policy idm --policy constant_velocity --policy random --out "$(OUT)"
 	$(BIN)/python -m trafficgym_baselines.ppo_single $(if $(SCENES),--scenes "$(SCENES)") --seconds $(SECONDS_PPO)
 
 test: check tests  ## All that must pass before a change is merged

@@ -8,14 +8,14 @@ resampling scenes; differences are taken between the same scenes. What was score
 scene, and is not scored again.
 
 Details: every simulator drives everybody from step 10 to 90. ``expert`` is the law that made a generated scene, with
-fresh noise (`expert_policy`), the ceiling; ``log`` is the log replayed. Networks sample from their 48 likeliest tokens.
+fresh noise (`expert_policy`), the ceiling; ``log`` is the log replayed.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,8 @@ class Args:
     num_scenes: int = 50
     rollouts: int = 32
     """Of each scene."""
-    top_k: int = 48
+    sampling: Sampling = field(default_factory=Sampling)
+    """How networks draw tokens."""
     seed: int = 0
     workers: int = 1
     out: Path = Path("runs/evaluation")
@@ -96,9 +97,8 @@ def score(args: Args, unit: Unit) -> tuple[Unit, Row]:
     if unit.simulator in WITHOUT_NETWORK:
         return unit, _row(_driven(realism, unit.simulator, args))
     network, tokenizer = _network(unit.simulator)
-    choose = Sampling(top_k=args.top_k)
     tokens = tokenizer(scene)
-    (rollouts,) = simulate(network, [scene], [tokens], choose, num=args.rollouts, seed=args.seed)
+    (rollouts,) = simulate(network, [scene], [tokens], args.sampling, num=args.rollouts, seed=args.seed)
     return unit, _row(realism.score(rollouts))
 
 
@@ -127,7 +127,15 @@ def _row(scored: SceneScore) -> Row:
 
 @lru_cache(maxsize=1)
 def _scenes(path: Path | None, num: int) -> Sequence[Scene]:
-    return held_out_scenes(path, num)[0]
+    """Held-out scenes that can be scored."""
+    return [scene for scene in held_out_scenes(path, num)[0] if _can_be_scored(scene)]
+
+
+def _can_be_scored(scene: Scene) -> bool:
+    tracks, now = scene.tracks, 10
+    if scene.current_step != now or scene.num_steps < now + 81:
+        return False
+    return bool((tracks.valid[:, now] & (tracks.is_sdc | tracks.to_predict)).any())
 
 
 @lru_cache(maxsize=8)
@@ -142,7 +150,7 @@ class Kept:
     def __init__(self, args: Args) -> None:
         args.out.mkdir(parents=True, exist_ok=True)
         self.path = args.out / "scenes.jsonl"
-        self._setting = [str(args.scenes), args.rollouts, args.top_k, args.seed]
+        self._setting = [str(args.scenes), args.rollouts, repr(args.sampling), args.seed]
         self.rows: dict[Unit, Row] = {}
         for line in self.path.read_text().splitlines() if self.path.exists() else ():
             try:
@@ -237,7 +245,10 @@ def main() -> None:
     for unit, row in as_done(work, missing, args.workers):
         kept.add(unit, row)
     found = table(kept.rows, simulators, numbers, reference)
-    print(f"{held_out_scenes(args.scenes, args.num_scenes)[1]}, {args.rollouts} rollouts of each")
+    held_out, what = held_out_scenes(args.scenes, args.num_scenes)
+    print(f"{what}, {args.rollouts} rollouts of each")
+    if len(numbers) < len(held_out):
+        print(f"{len(held_out) - len(numbers)} of them have no one to evaluate, or no 8 s of future, and were left out")
     print_table(found, reference)
     write_atomically(args.out / "table.json", json.dumps(found, indent=1))
 

@@ -15,6 +15,7 @@ micro, where the paper has 80 and 5e-4 for 7 million parameters.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,7 @@ import torch
 import tyro
 
 from trafficgym.errors import ConfigError, TrafficgymError
+from trafficgym.scene.scene import Scene
 from trafficgym_agents.algorithms.behaviour_cloning import imitation_loss
 from trafficgym_agents.algorithms.cross_entropy import Smoothing
 from trafficgym_agents.policies.smart.checkpoint import load_smart, save_smart
@@ -42,7 +44,6 @@ from trafficgym_agents.training.schedule import Schedule, set_learning_rate
 from trafficgym_agents.training.worker import Worker
 from trafficgym_agents.training.workers import run_workers
 from trafficgym_baselines.sources import training_scenes
-from trafficgym_scenarios.scenes import LazyScenes
 
 VOCABULARY_SCENES = 200
 
@@ -78,7 +79,7 @@ class Args:
     """Folder of the run."""
 
 
-def make_network(args: Args, scenes: LazyScenes | list) -> tuple[SmartNetwork, str | None]:
+def make_network(args: Args, scenes: Sequence[Scene]) -> tuple[SmartNetwork, str | None]:
     """The network to train, and the hash of the checkpoint that it begins with."""
     if args.init is not None:
         if args.vocabulary is not None:

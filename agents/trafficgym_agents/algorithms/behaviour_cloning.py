@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 
@@ -17,7 +18,8 @@ Tensor = Any
 Target = Literal["recovery", "executed"]
 
 
-class Loss(NamedTuple):
+@dataclass(frozen=True)
+class Loss:
     """A sum over nodes and how many they are, so that parts of a batch can be added up."""
 
     total: Tensor  # scalar

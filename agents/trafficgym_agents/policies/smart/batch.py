@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from trafficgym_agents.policies.smart.tokens import AgentTokens, MapTokens, SceneTokens
+from trafficgym_agents.policies.smart.tokens import SceneTokens
 
 Tensor = Any
 
@@ -113,5 +113,5 @@ def _join(arrays: list[np.ndarray], device: str) -> Tensor:
     return torch.from_numpy(np.concatenate(arrays)).to(device)
 
 
-def _numbers(parts: Sequence[MapTokens] | Sequence[AgentTokens], device: str) -> Tensor:
+def _numbers(parts: Sequence[Sized], device: str) -> Tensor:
     return _join([np.full(len(part), i, np.int64) for i, part in enumerate(parts)], device)

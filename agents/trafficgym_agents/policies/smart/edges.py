@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +24,8 @@ class Edges(NamedTuple):
         return int(self.source.shape[0])
 
 
-class Groups(NamedTuple):
+@dataclass(frozen=True)
+class Groups:
     """Sources by group: group g holds ``index[offsets[g]:offsets[g + 1]]``, each ascending."""
 
     index: NDArray[np.int64]

@@ -39,7 +39,7 @@ from trafficgym.world.roll_out import roll_out_batch
 from trafficgym_agents.policies.smart.checkpoint import load_smart
 from trafficgym_agents.policies.smart.network import SmartNetwork
 from trafficgym_agents.policies.smart.sampling import Sampling
-from trafficgym_agents.policies.smart.simulate import simulate
+from trafficgym_agents.policies.smart.simulation import simulate
 from trafficgym_agents.policies.smart.tokenizer import Tokenizer
 from trafficgym_baselines.sources import held_out_scenes
 from trafficgym_scenarios import expert_policy

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from trafficgym_agents.policies.smart.network import SmartNetwork
     from trafficgym_agents.policies.smart.policy import SmartPolicy
     from trafficgym_agents.policies.smart.sampling import Sampling
-    from trafficgym_agents.policies.smart.simulate import simulate
+    from trafficgym_agents.policies.smart.simulation import simulate
     from trafficgym_agents.policies.smart.tokenizer import Tokenizer
     from trafficgym_agents.policies.smart.vocabulary import Vocabulary
     from trafficgym_agents.policies.smart.vocabulary_builder import build_vocabulary
@@ -32,7 +32,7 @@ _LAZY = {
     "load_smart": "checkpoint",
     "preset": "config",
     "save_smart": "checkpoint",
-    "simulate": "simulate",
+    "simulate": "simulation",
 }
 
 

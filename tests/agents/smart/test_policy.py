@@ -21,6 +21,7 @@ from tests.agents.smart.small_vocabulary import motions, small_vocabulary
 from tests.scene.make_scene import make_scene
 from tests.world.micro import Box, micro_scene
 from trafficgym.errors import ConfigError
+from trafficgym.scene.readers import read
 from trafficgym.scene.scene import AgentType, Scene
 from trafficgym.world.dynamics import Bicycle
 from trafficgym.world.named_policies import named_policy, policy_names
@@ -84,9 +85,11 @@ def street(
 def from_the_log(policy: SmartPolicy, scene: Scene, seeds: Sequence[int]) -> Rollouts:
     """Rollouts without a world; like the world's they begin where agents are, not where the log's tokens lead."""
     source = policy.network.config.zero_fill_quirk
-    batch = Batch.of([Tokenizer(policy.network.vocabulary, frame="source" if source else "scene")(scene)])
-    now = HISTORY_TOKENS - 1
-    agents = batch.agents.moved_to(now, batch.agents.raw_xy[:, now], batch.agents.raw_yaw[:, now])
+    tokens = Tokenizer(policy.network.vocabulary, frame="source" if source else "scene")(scene)
+    # Tokens have headings without jumps of a turn, the world has those of the log.
+    yaw = torch.from_numpy(scene.tracks.yaw[tokens.agents.track, scene.current_step])
+    batch, now = Batch.of([tokens]), HISTORY_TOKENS - 1
+    agents = batch.agents.moved_to(now, batch.agents.raw_xy[:, now], yaw)
     rngs = [np.random.default_rng(seed) for seed in seeds]
     return roll_out(policy.network, replace(batch, agents=agents), policy.sampling, num=len(seeds), rngs=rngs)
 
@@ -116,6 +119,19 @@ def test_the_world_moves_as_rollouts_without_a_world(scene: Scene, sampling: Sam
         np.testing.assert_array_equal(run.yaw[:, 1:], wanted[..., 2])
     assert np.array_equal(runs[0].x, runs[1].x) != policy.is_random
     assert np.abs(runs[0].x[:, -1] - runs[0].x[:, 0]).max() > 1
+
+
+def test_rollouts_of_a_real_scene_are_the_same_where_nobody_who_appears_is_seen(data_root: Path) -> None:
+    """WOMD's example: 31 of its 83 tracks appear after "now"."""
+    source = data_root / "data/womd/motion_data_one_scenario.tfrecord"
+    scene = next(item for item in read(source) if isinstance(item, Scene))
+    policy = SmartPolicy(network(), sees_newcomers=False)
+    run = roll_out_batch(scene, policy, [2], config=WorldConfig(horizon=20))[0]
+    wanted = from_the_log(policy, scene, [2]).steps.numpy()[:, :20]
+    track = Tokenizer(policy.network.vocabulary)(scene).agents.track
+    assert len(track) == 50
+    np.testing.assert_array_equal(run.x[track, 1:], wanted[..., 0])
+    np.testing.assert_array_equal(run.y[track, 1:], wanted[..., 1])
 
 
 def test_networks_of_the_source_coordinates_drive_in_the_scene_frame() -> None:

@@ -72,10 +72,11 @@ class Follower:
 
     Args:
         known: Scenes, and the decoders for them.
+        sees_newcomers: See `trafficgym_agents.policies.smart.policy.SmartPolicy`.
     """
 
-    def __init__(self, known: KnownScenes) -> None:
-        self.known, self.tokenizer = known, known.tokenizer
+    def __init__(self, known: KnownScenes, sees_newcomers: bool) -> None:
+        self.known, self.tokenizer, self.sees_newcomers = known, known.tokenizer, sees_newcomers
 
     def follow(
         self, world: World, due: Sequence[int], episodes: dict[int, Episode]
@@ -170,6 +171,8 @@ class Follower:
 
     def _with_newcomers(self, world: World, b: int, episode: Episode) -> Episode:
         """With road users that have appeared since the last decision."""
+        if not self.sees_newcomers:
+            return episode
         type = world.state.type[b].astype(np.int64) - AgentType.VEHICLE
         is_new = world.state.present[b] & (type >= 0) & (type <= AgentType.CYCLIST - AgentType.VEHICLE)
         is_new[episode.slot] = False

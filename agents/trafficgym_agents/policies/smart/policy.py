@@ -34,9 +34,9 @@ class SmartPolicy:
 
     At the beginning of an episode the network reads the second before from the log. Then, every half second, it takes
     in how everybody moved, whoever drove them: the token that leads nearest from where an agent was to where it is, and
-    where that is. Its own tokens it so finds again. Agents of the log that appear later are seen from then on; traffic
-    lights stay for it as they were at the beginning. Tracks without tokens ("other" in WOMD) it does not see; those
-    that it has to drive go straight on, as vehicles' tokens allow (`Follower.straight_on`).
+    where that is. Its own tokens it so finds again. Traffic lights stay for it as they were at the beginning. Tracks
+    without tokens ("other" in WOMD) it does not see; those that it has to drive go straight on, as vehicles' tokens
+    allow (`Follower.straight_on`).
 
     The tokens of a world depend on its scene, its states and its generator alone, save where the last bits of matrix
     products, which depend on how many worlds are driven together, decide between two that are as likely.
@@ -47,6 +47,9 @@ class SmartPolicy:
         network: Its weights may change, in place, between episodes.
         sampling: How tokens are drawn, with numbers from each world's own generator.
         name: What it is called in results.
+        sees_newcomers: Whether it sees agents of the log that appear after the beginning. They are in the way of those
+            it drives, but also tell of the log's future: rollouts without a world, and the Sim Agents challenge, do
+            without them.
         table_rows: See `SmartNetwork.forward`.
 
     Attributes:
@@ -59,12 +62,13 @@ class SmartPolicy:
         sampling: Sampling | None = None,
         *,
         name: str = "smart",
+        sees_newcomers: bool = True,
         table_rows: int = TABLE_ROWS,
     ) -> None:
         self.network, self.sampling, self.name = network, sampling or Sampling(), name
         self.dynamics: MotionTokens = network.vocabulary.dynamics()
         tokenizer = Tokenizer(network.vocabulary, frame="source" if network.config.zero_fill_quirk else "scene")
-        self._follower = Follower(KnownScenes(network, tokenizer, table_rows))
+        self._follower = Follower(KnownScenes(network, tokenizer, table_rows), sees_newcomers)
         self._learners: WeakKeyDictionary[World, dict[int, Episode]] = WeakKeyDictionary()
 
     def __getstate__(self) -> dict[str, Any]:

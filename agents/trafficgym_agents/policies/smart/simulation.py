@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from trafficgym.metrics.wosac import fill_gaps
 from trafficgym.scene.scene import Scene
 from trafficgym_agents.policies.smart.batch import Batch
-from trafficgym_agents.policies.smart.config import FUTURE_STEPS
+from trafficgym_agents.policies.smart.config import FUTURE_STEPS, HISTORY_TOKENS
 from trafficgym_agents.policies.smart.decoding import TABLE_ROWS, Choose, roll_out
 from trafficgym_agents.policies.smart.network import SmartNetwork
 from trafficgym_agents.policies.smart.tokens import SceneTokens
@@ -31,7 +32,8 @@ def simulate(
 ) -> Iterator[Float]:
     """Roll scenes out, one after the other.
 
-    The rollouts are those of a world whose generators have the seeds of `rollout_rng`, without the world.
+    They go as in a world whose generators are those of `rollout_rng`: from where the log is "now", and not from where
+    its tokens lead, as networks do that reproduce the reference (`SmartConfig.zero_fill_quirk`).
 
     Args:
         network: The network.
@@ -49,8 +51,19 @@ def simulate(
     for scene, of_scene in zip(scenes, tokens, strict=True):
         rngs = [rollout_rng(seed, scene, number) for number in range(num)]
         batch = Batch.of([of_scene], device=str(network.sizes.device))
+        if not network.config.zero_fill_quirk:
+            batch = from_the_log(batch)
         rollouts = roll_out(network, batch, choose, num=num, rngs=rngs, table_rows=table_rows)
         yield as_tracks(scene, of_scene, rollouts.steps)
+
+
+def from_the_log(batch: Batch) -> Batch:
+    """The scenes with all agents where the log is "now"."""
+    agents, now = batch.agents, HISTORY_TOKENS - 1
+    here = agents.raw_valid[:, now]
+    xy = torch.where(here[:, None], agents.raw_xy[:, now], agents.xy[:, now])
+    yaw = torch.where(here, agents.raw_yaw[:, now], agents.yaw[:, now])
+    return replace(batch, agents=agents.moved_to(now, xy, yaw))
 
 
 def rollout_rng(seed: int, scene: Scene, number: int) -> np.random.Generator:

@@ -83,7 +83,7 @@ class RelativeAttention(nn.Module):
             for layer in (self.to_k_r, self.to_v_r)
         )
         query = self.to_q(normed) * self.scale
-        bent = torch.einsum("dhc,hcn->dhn", query.view(len(x), self.heads, -1), to_key)
+        bent = torch.einsum("dhc,hcn->dhn", query.view(len(x), *to_key.shape[:2]), to_key)
         dropout = self.dropout if self.training else 0.0
         found = edge_attention(query, keys_values, bent, relation, edges, dropout)
         seen = found.values + torch.einsum("dhn,hcn->dhc", found.relations, to_value).flatten(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +49,7 @@ def load_smart(
     Args:
         path: Of the safetensors file, or the name of a shipped one (`SHIPPED`).
         vocabulary: The one that scenes were tokenised with; default the checkpoint's own.
-        config: The preset that is wanted; default the checkpoint's own.
+        config: The preset that is wanted, of which dropout may differ; default the checkpoint's own.
 
     Raises:
         ConfigError: there is no such file; it is damaged, no SMART checkpoint, of another vocabulary or preset, or a
@@ -58,9 +58,21 @@ def load_smart(
     found = load_checkpoint(
         SHIPPED.get(str(path), path), kind=KIND, vocabulary_hash=None if vocabulary is None else vocabulary.hash
     )
-    network = SmartNetwork(config or SmartConfig(**found.card.config), vocabulary or vocabulary_of(found))
+    own = SmartConfig(**found.card.config)
+    network = SmartNetwork(config or own, vocabulary or vocabulary_of(found))
     found.load_into(network)
+    _check_same(found.path, own, network.config)
     return network.eval(), found.card
+
+
+def _check_same(path: Path, own: SmartConfig, wanted: SmartConfig) -> None:
+    """Radii and heads are seen in no tensor's shape."""
+    for name in (f.name for f in fields(SmartConfig) if f.name not in ("dropout", "history_dropout")):
+        if getattr(own, name) != getattr(wanted, name):
+            raise ConfigError(
+                f"{path}: {name} is {getattr(own, name)!r}, and {getattr(wanted, name)!r} is wanted; it is of another "
+                "preset: take the card's config"
+            )
 
 
 def load_catk_checkpoint(

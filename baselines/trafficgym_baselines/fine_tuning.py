@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from trafficgym_agents.algorithms.behaviour_cloning import imitation_loss
@@ -78,7 +79,9 @@ def fine_tune(args: FineTuning, method: ClosedLoop, name: str, worker: Worker) -
             numbers = order.scenes(step).tolist()
             batch, features = known.batch(numbers)
             if method.is_fresh(order.epoch(step)) or not known.has(numbers):
-                batch = visit(network, batch, method, rng.spawn(len(numbers)), map_features=features)
+                # By step and scene, so that a resumed run draws what it would have drawn.
+                rngs = [np.random.default_rng([args.seed, step, number]) for number in numbers]
+                batch = visit(network, batch, method, rngs, map_features=features)
                 if method.refresh != 1:
                     known.keep(numbers, batch)
             else:

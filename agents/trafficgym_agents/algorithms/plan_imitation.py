@@ -1,4 +1,4 @@
-"""Imitation by trajectory policies: how likely the network holds the plans of the log, or those of a rollout."""
+"""Imitation by trajectory policies, of the log or of a rollout."""
 
 from __future__ import annotations
 
@@ -33,21 +33,23 @@ def plan_imitation_loss(
     network: TrajectoryNetwork,
     batch: Batch,
     *,
-    target: Target = "recovery",
+    target: Target = "executed",
     everybody: bool = False,
     map_features: Tensor | None = None,
     table_rows: int = 0,
 ) -> PlanLoss:
-    """Negative log-likelihood of plans, over all slots after "now" (RoaD's eq. 3).
+    """Imitate what was driven, over all slots after "now".
 
-    On the log it is behaviour cloning; on a rollout, closed-loop fine-tuning.
+    What was executed is imitated by its negative log-likelihood (RoaD's eq. 3): on the log that is behaviour cloning.
+    For the way back to the log, means are moved alone, by a Huber loss in units of sigma: an agent does not see where
+    its log is, and likelihood would widen the distribution until rollouts run away.
 
     Args:
         network: The network.
         batch: Scenes as they were driven, or tokenised ones, which are put on their logs (`on_log`); agents that carry
             loss, where they are valid and so is the log at the end of the next slot.
-        target: ``"recovery"``: the plan that comes nearest to the log, from where the agent is; half seconds for which
-            the log is not there do not count. ``"executed"``: the one that the batch has.
+        target: ``"executed"``: the plan that the batch has. ``"recovery"``: the one that leads back to the log from
+            where the agent is (`states.log_plans`). Half seconds for which there is no plan do not count.
         everybody: Count agents that carry no loss, too (validation).
         map_features: From `TrajectoryNetwork.encode_map`; None: encode the map, with gradient.
         table_rows: See `SmartNetwork.forward`.
@@ -59,14 +61,16 @@ def plan_imitation_loss(
         counts &= agents.learns[nodes.agent]
     rows = torch.nonzero(counts).flatten()
     agent, slot, plans = nodes.agent[rows], nodes.slot[rows], nodes.plans[rows]
-    velocity = batch.velocity[agent, slot]
-    if target == "recovery":
-        wanted, known = log_plans(network, agents, agent, slot, velocity)
-    else:
+    if target == "executed":
         wanted, known = batch.plan[agent, slot + 1], batch.known[agent, slot + 1]
+        loss = -plans.log_density(wanted)
+    else:
+        wanted, known = log_plans(network, agents, agent, slot, batch.velocity[agent, slot])
+        away = (plans.mean - wanted) / plans.sigma.detach()
+        loss = torch.nn.functional.smooth_l1_loss(away, torch.zeros_like(away), reduction="none")
     is_known = torch.arange(wanted.shape[1], device=known.device) < known[:, None]
-    loss = -(plans.log_density(wanted).sum(-1) * is_known).sum()
-    return PlanLoss(total=loss, count=len(rows), away=_away(plans.mode.detach(), wanted, known))
+    total = (loss.sum(-1) * is_known).sum()
+    return PlanLoss(total=total, count=len(rows), away=_away(plans.mode.detach(), wanted, known))
 
 
 def _away(plan: Tensor, wanted: Tensor, known: Tensor) -> float:

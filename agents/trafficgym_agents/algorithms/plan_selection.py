@@ -38,6 +38,7 @@ def select_plans(
     every = torch.arange(len(offered), device=offered.device)
     trajectories = decision.trajectories(offered)
     log, there = log_ahead(decision.agents, every, torch.full_like(every, decision.slot - 1), trajectories.shape[2])
+    log = log[:, 1:]
     away, is_guided = distances(decision.agents.type, trajectories, log, there, weights)
     nearest = torch.where(is_guided, away.argmin(-1), 0)
     plan = offered[every, nearest]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,8 +19,9 @@ Tensor = Any
 
 SCALE = (1.0, 1.0, 0.2)
 """Of the head's numbers: m/s^2, m/s^2, rad/s."""
-LEAST_SIGMA = (0.05, 0.05, 0.01)
-"""m/s^2, m/s^2, rad/s; agents that always stand still would otherwise have a density without bounds."""
+LEAST_SIGMA = (0.2, 0.1, 0.02)
+"""m/s^2, m/s^2, rad/s: 2.5 cm and 0.01 rad after half a second. Those who always stand still would otherwise have a
+density without bounds, and one step off it would undo what was learned."""
 VELOCITY_SCALE = (10.0, 1.0, 0.5)
 """What velocities are divided by before the head reads them: m/s, m/s, rad/s."""
 
@@ -53,11 +54,14 @@ class TrajectoryNetwork(nn.Module):
     def __init__(self, config: TrajectoryConfig, vocabulary: Vocabulary) -> None:
         super().__init__()
         self.config, self.vocabulary = config, vocabulary
-        self.trunk = SmartNetwork(config.trunk, vocabulary)
+        self.trunk = SmartNetwork(replace(config.trunk, momentum=False), vocabulary)
         self.trunk.agent_encoder.token_predict_head = nn.Identity()  # parameters that nobody uses disturb DDP
         self.space = PlanSpace(config.horizon)
         hidden = config.trunk.hidden
         self.plan_head = TwoLayers(hidden + 3, hidden, config.segments * 6)
+        last = self.plan_head.mlp[-1]
+        nn.init.zeros_(last.weight)  # it begins with constant velocity
+        nn.init.zeros_(last.bias)
         for name, values in (("scale", SCALE), ("least_sigma", LEAST_SIGMA), ("velocity_scale", VELOCITY_SCALE)):
             self.register_buffer(name, torch.tensor(values), persistent=False)
 

@@ -55,7 +55,7 @@ def log_velocity(agents: AgentBatch) -> Tensor:
 
 
 def log_ahead(agents: AgentBatch, agent: Tensor, slot: Tensor, horizon: int) -> tuple[Tensor, Tensor]:
-    """The log from the end of a slot on, in the frame of where the agent is then.
+    """The log at the end of a slot and from then on, in the frame of where the agent is then.
 
     Args:
         agents: Where they are, and their logs.
@@ -64,20 +64,24 @@ def log_ahead(agents: AgentBatch, agent: Tensor, slot: Tensor, horizon: int) -> 
         horizon: H.
 
     Returns:
-        Poses ``[n, H, 3]`` m, m, rad, and how many of them, from the first on, are there, int64 ``[n]``.
+        Poses at once and after 0.1 s, 0.2 s ..., ``[n, H + 1, 3]`` m, m, rad, and how many steps of 0.1 s the log is
+        there for without a gap, int64 ``[n]``.
     """
-    steps = STEPS_PER_TOKEN * (slot[:, None] + 1) + torch.arange(1, horizon + 1, device=slot.device)
+    steps = STEPS_PER_TOKEN * (slot[:, None] + 1) + torch.arange(horizon + 1, device=slot.device)
     last = agents.path.shape[1] - 1
     cell = agent[:, None], steps.clamp(max=last)
-    there = (agents.path_valid[cell] & (steps <= last)).long().cumprod(-1).sum(-1)
+    there = (agents.path_valid[cell] & (steps <= last)).long().cumprod(-1)
     pose = torch.cat([agents.xy[agent, slot], agents.yaw[agent, slot, None]], -1)
-    return seen_from(pose, agents.path[cell]), there
+    return seen_from(pose, agents.path[cell]), there[:, 1:].sum(-1)
 
 
 def log_plans(
     network: TrajectoryNetwork, agents: AgentBatch, agent: Tensor, slot: Tensor, velocity: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The plans that come nearest to the log, from where agents are: what to learn to return to it.
+
+    Who is not on the log returns to it steadily over the horizon: where the log will be after k of H steps, less
+    ``1 - k / H`` of how far away it is now. Plans that had to be there at once would be full throttle and brake.
 
     Args:
         network: Whose plans.
@@ -89,9 +93,11 @@ def log_plans(
     Returns:
         Plans ``[n, S, 3]``, and half seconds that they are known for, int64 ``[n]``.
     """
-    ahead, there = log_ahead(agents, agent, slot, network.space.horizon)
+    horizon = network.space.horizon
+    log, there = log_ahead(agents, agent, slot, horizon)
+    left = 1 - torch.arange(1, horizon + 1, device=log.device) / horizon
     known = there // STEPS_PER_TOKEN
-    return network.space.fit(ahead, velocity, known), known
+    return network.space.fit(log[:, 1:] - left[:, None] * log[:, :1], velocity, known), known
 
 
 def _fitted(network: TrajectoryNetwork, agents: AgentBatch, velocity: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,8 @@ among those the policy offers, what is learned at the states that this visits, a
 | on-policy | ``sample`` | ``recovery`` |
 | behaviour cloning on re-tokenised logs | ``all_closest`` | either |
 
-Policies whose actions are trajectories can be sampled, but have no likeliest k; and they can be led back to the log.
+Policies whose actions are trajectories can be sampled, but have no likeliest k; and they can be led back to the log
+(`Recovery`). They learn by `plan_imitation_loss`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from trafficgym_agents.policies.smart.network import SmartNetwork
 from trafficgym_agents.policies.smart.sampling import Sampling
 from trafficgym_agents.policies.smart.targets import distances_to_log
 from trafficgym_agents.policies.trajectory import decoding as plan_decoding
-from trafficgym_agents.policies.trajectory.decoding import PlanDecision
+from trafficgym_agents.policies.trajectory.decoding import PlanDecision, PlanSampling
 from trafficgym_agents.policies.trajectory.network import TrajectoryNetwork
 
 Tensor = Any
@@ -113,9 +114,8 @@ class ClosedLoop:
         if self.sampling.top_k is not None or self.sampling.top_p is not None:
             raise ConfigError(f"sampling is {self.sampling}; top_k and top_p are for tokens, set both to None")
         num = 1 if self.selector == "sample" else self.k
-        return select_plans(
-            decision, decision.draw(num, self.sampling.temperature), self.distance_weights, self.recovery
-        )
+        offered = decision.draw(num, PlanSampling(temperature=self.sampling.temperature))
+        return select_plans(decision, offered, self.distance_weights, self.recovery)
 
     def _tokens(self, decision: Decision) -> Tensor:
         if len(self.distance_weights) != STEPS_PER_TOKEN:

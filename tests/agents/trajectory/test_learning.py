@@ -62,7 +62,7 @@ def trained(batch: Batch) -> tuple[TrajectoryNetwork, Tensor, list[float]]:
         features = network.encode_map(batch.map)
     log = on_log(network, batch)
     losses = train(
-        freeze(network, ("map_encoder.",)), 6e-3, 90, lambda _: plan_imitation_loss(network, log, map_features=features)
+        freeze(network, ("map_encoder.",)), 8e-3, 60, lambda _: plan_imitation_loss(network, log, map_features=features)
     )
     return network, features, losses
 
@@ -87,7 +87,7 @@ def test_closed_loop_fine_tuning(batch: Batch, trained: tuple[TrajectoryNetwork,
             kept.append(visit(network, batch, method, rngs(batch, step), map_features=features))
         return plan_imitation_loss(network, kept[-1], target=method.target, map_features=features)
 
-    train(freeze(network, ("map_encoder.",)), 2e-3, 40, loss_of)
+    train(freeze(network, ("map_encoder.",)), 2e-3, 30, loss_of)
     assert len(kept) == 1 and closed_loop(network, batch) < 0.93 * closed_loop(base, batch)
 
 

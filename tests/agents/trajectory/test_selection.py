@@ -116,13 +116,13 @@ def test_recovery_ends_with_the_log() -> None:
 def test_the_nearest_of_k_is_executed() -> None:
     """It is among those that are drawn, and none of them is nearer; without a log it is the first."""
     method = replace(ROAD_TRAJECTORIES, k=16, recovery=None)
-    plan, offered = method(decision(aside=1.0)), decision(aside=1.0).draw(16, 0.8)
+    plan, offered = method(decision(aside=1.0)), decision(aside=1.0).draw(16, PlanSampling(temperature=0.8))
     here = decision(aside=1.0)
     trajectories = here.trajectories(offered)
     log = torch.tensor([1.0, 0, 0]) * torch.arange(1, 21)[:, None] - torch.tensor([0, 1.0, 0])
     away, _ = distances(here.agents.type, trajectories, log[None], torch.tensor([20]), MEAN)
     assert torch.equal(plan, offered[:, int(away.argmin())]) and int(away.argmin()) != 0
-    assert torch.equal(method(decision(known_until=10)), decision().draw(16, 0.8)[:, 0])
+    assert torch.equal(method(decision(known_until=10)), decision().draw(16, PlanSampling(temperature=0.8))[:, 0])
 
 
 def test_plain_samples() -> None:

@@ -33,9 +33,9 @@ class PlanDecision:
     network: TrajectoryNetwork
     rngs: Sequence[np.random.Generator]  # one per group
 
-    def draw(self, num: int, temperature: float = 1.0) -> Tensor:
+    def draw(self, num: int, sampling: PlanSampling) -> Tensor:
         """So many plans of each agent, ``[N, num, S, 3]``; numbers come from each group's own generator."""
-        plans = self.plans.tempered(temperature)
+        plans = sampling.distribution(self.plans)
         return plans.sample(uniform(self.rngs, self.agents.group, num * plans.num_draws))
 
     def trajectories(self, plans: Tensor) -> Tensor:
@@ -66,7 +66,11 @@ class PlanSampling:
 
     def __call__(self, decision: PlanDecision) -> Tensor:
         """Pick plans, float32 ``[N, S, 3]``."""
-        return decision.draw(1, self.temperature)[:, 0] if self.temperature else decision.plans.mode
+        return decision.draw(1, self)[:, 0] if self.temperature else decision.plans.mode
+
+    def distribution(self, plans: Gaussian) -> Gaussian:
+        """What plans are drawn from, by what the network gives; not with a temperature of 0."""
+        return plans.tempered(self.temperature)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from trafficgym_agents.policies.distributions import Gaussian
+from trafficgym_agents.policies.smart.config import SmartConfig
 from trafficgym_agents.policies.smart.network import SmartNetwork, TwoLayers
 from trafficgym_agents.policies.smart.vocabulary import Vocabulary
 from trafficgym_agents.policies.trajectory.config import TrajectoryConfig
@@ -40,6 +41,19 @@ class PlanNodes:
         return self.plans[:, 0]
 
 
+class Trunk(SmartNetwork):
+    """The layers of SMART without its head: what agents have seen stands for the logits of their next token."""
+
+    def __init__(self, config: SmartConfig, vocabulary: Vocabulary) -> None:
+        # Parameters that nobody uses disturb DDP.
+        super().__init__(replace(config, momentum=False), vocabulary)
+        self.agent_encoder.token_predict_head = nn.Identity()
+
+    def next_logits(self, x: Tensor, type: Tensor, token: Tensor) -> Tensor:
+        """The features ``[N, h]`` themselves."""
+        return x
+
+
 class TrajectoryNetwork(nn.Module):
     """The layers of a `SmartNetwork` under a head over plans.
 
@@ -54,8 +68,7 @@ class TrajectoryNetwork(nn.Module):
     def __init__(self, config: TrajectoryConfig, vocabulary: Vocabulary) -> None:
         super().__init__()
         self.config, self.vocabulary = config, vocabulary
-        self.trunk = SmartNetwork(replace(config.trunk, momentum=False), vocabulary)
-        self.trunk.agent_encoder.token_predict_head = nn.Identity()  # parameters that nobody uses disturb DDP
+        self.trunk = Trunk(config.trunk, vocabulary)
         self.space = PlanSpace(config.horizon)
         hidden = config.trunk.hidden
         self.plan_head = TwoLayers(hidden + 3, hidden, config.segments * 6)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -23,13 +25,25 @@ def test_no_acceleration_is_constant_velocity(horizon: int) -> None:
 
 
 def test_by_hand() -> None:
-    """2 m/s^2 for half a second: displacements of 0.1 (1 + 0.2 k) m, k = 1 ... 5; then 2 m/s, then no more."""
-    plan = torch.tensor([[[2.0, 0.0, 0.5], [0.0, -1.0, 0.0]]])
+    """2 m/s^2 for half a second: displacements of 0.1 (1 + 0.2 k) m, k = 1 ... 5; then 2 m/s, drifting to the right."""
+    plan = torch.tensor([[[2.0, 0.0, 0.0], [0.0, -1.0, 0.0]]])
     found = PlanSpace(10).trajectory(plan, torch.tensor([[1.0, 0.0, 0.0]]))[0]
     x = [0.12, 0.26, 0.42, 0.60, 0.80, 1.0, 1.2, 1.4, 1.6, 1.8]
     y = [0, 0, 0, 0, 0, -0.01, -0.03, -0.06, -0.10, -0.15]
-    yaw = [0.05, 0.10, 0.15, 0.20, 0.25, 0.25, 0.25, 0.25, 0.25, 0.25]
-    torch.testing.assert_close(found, torch.tensor([x, y, yaw]).T, rtol=0, atol=1e-6)
+    torch.testing.assert_close(found, torch.tensor([x, y, [0.0] * 10]).T, rtol=0, atol=1e-6)
+
+
+def test_round_a_circle() -> None:
+    """A yaw rate alone: at 5 m/s and 0.5 rad/s chords of 0.5 m lie on a circle of 10 m, and end where it is met again.
+
+    A chord of a circle of radius r that turns by b is 2 r sin(b / 2) long.
+    """
+    plan = torch.zeros((1, 4, 3))
+    plan[..., 2] = 0.5
+    found = PlanSpace(20).trajectory(plan, torch.tensor([[5.0, 0.0, 0.5]]))[0]
+    angle, radius = 0.05 * torch.arange(1, 21), 0.25 / math.sin(0.025)
+    want = torch.stack([radius * angle.sin(), radius * (1 - angle.cos()), angle], -1)
+    torch.testing.assert_close(found, want, rtol=0, atol=1e-5)
 
 
 def test_later_plans_leave_the_beginning_alone() -> None:

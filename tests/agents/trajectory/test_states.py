@@ -51,13 +51,16 @@ def test_tokenised_scenes_are_put_back_on_their_logs(network: TrajectoryNetwork)
 
 
 def test_velocity_is_that_of_the_last_step(network: TrajectoryNetwork) -> None:
-    """1 m in the last 0.1 s of a slot, nothing before; the mean of the slot where that step is not known."""
+    """1 m and 0.1 rad in the last 0.1 s of a slot, nothing before: rates are 10 m/s, seen with the heading in
+    the middle, and the slot's mean of 0.2 rad/s. So it is with the position where that step is not known."""
     path = np.zeros((STEPS, 3))
-    path[5:, 0] = 1.0
+    path[5:] = [1.0, 0.0, 0.1]
     agents = batch_of([path]).agents
-    assert log_velocity(agents)[0, :2].tolist() == [[10.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    cos, sin = np.cos(0.09), np.sin(0.09)  # the heading 0.05 s ago, at the slot's rate
+    want = torch.tensor([[10 * cos, -10 * sin, 0.2], [0.0, 0.0, 0.0]], dtype=torch.float32)
+    torch.testing.assert_close(log_velocity(agents)[0, :2], want)
     agents.path_valid[:, 4] = False
-    torch.testing.assert_close(log_velocity(agents)[0, 0], torch.tensor([2.0, 0.0, 0.0]))
+    torch.testing.assert_close(log_velocity(agents)[0, 0], want[0] * torch.tensor([0.2, 0.2, 1.0]))
 
 
 def test_the_way_back(network: TrajectoryNetwork) -> None:

@@ -23,7 +23,7 @@ SCALE = (1.0, 1.0, 0.2)
 LEAST_SIGMA = (0.2, 0.1, 0.02)
 """m/s^2, m/s^2, rad/s: 2.5 cm and 0.01 rad after half a second. Those who always stand still would otherwise have a
 density without bounds, and one step off it would undo what was learned."""
-VELOCITY_SCALE = (10.0, 1.0, 0.5)
+VELOCITY_SCALE = (10.0, 1.0, 0.2)
 """What velocities are divided by before the head reads them: m/s, m/s, rad/s."""
 
 
@@ -58,7 +58,7 @@ class TrajectoryNetwork(nn.Module):
     """The layers of a `SmartNetwork` under a head over plans.
 
     The trunk sees where agents are at each half second, and the motion token that leads nearest there. The head
-    reads its features and the velocity over the last 0.1 s.
+    reads its features and the velocity.
 
     Args:
         config: Sizes.
@@ -72,9 +72,11 @@ class TrajectoryNetwork(nn.Module):
         self.space = PlanSpace(config.horizon)
         hidden = config.trunk.hidden
         self.plan_head = TwoLayers(hidden + 3, hidden, config.segments * 6)
+        self.skip = nn.Linear(3, config.segments * 3, bias=False)
+        """From the velocity straight to the means, past what layer norms leave of it."""
         last = self.plan_head.mlp[-1]
-        nn.init.zeros_(last.weight)  # it begins with constant velocity
-        nn.init.zeros_(last.bias)
+        for weight in (last.weight, last.bias, self.skip.weight):  # it begins with constant velocity
+            nn.init.zeros_(weight)
         for name, values in (("scale", SCALE), ("least_sigma", LEAST_SIGMA), ("velocity_scale", VELOCITY_SCALE)):
             self.register_buffer(name, torch.tensor(values), persistent=False)
 
@@ -94,7 +96,8 @@ class TrajectoryNetwork(nn.Module):
             x: Features, ``[n, h]``.
             velocity: In the agent's frame, ``[n, 3]``.
         """
-        found = self.plan_head(torch.cat([x, velocity / self.velocity_scale], -1))
+        own = velocity / self.velocity_scale
+        found = self.plan_head(torch.cat([x, own], -1))
         mean, spread = found.view(len(x), self.space.segments, 3, 2).unbind(-1)
         sigma = self.least_sigma + self.scale * nn.functional.softplus(spread)
-        return Gaussian(mean=self.scale * mean, sigma=sigma)
+        return Gaussian(mean=self.scale * (mean + self.skip(own).view_as(mean)), sigma=sigma)

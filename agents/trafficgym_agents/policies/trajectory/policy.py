@@ -17,7 +17,7 @@ from trafficgym.world.state import DT, VX, VY, YAW, X, Y
 from trafficgym.world.world import World
 from trafficgym_agents.policies.distributions import Gaussian
 from trafficgym_agents.policies.smart.batch import Batch
-from trafficgym_agents.policies.smart.config import HISTORY_STEPS, STEPS_PER_TOKEN
+from trafficgym_agents.policies.smart.config import HISTORY_TOKENS, STEPS_PER_TOKEN
 from trafficgym_agents.policies.smart.decoding import TABLE_ROWS
 from trafficgym_agents.policies.smart.following import Episode, Follower, slices
 from trafficgym_agents.policies.smart.known_scenes import KnownScenes
@@ -27,7 +27,7 @@ from trafficgym_agents.policies.trajectory.checkpoint import load_trajectory
 from trafficgym_agents.policies.trajectory.decoding import PlanSampling
 from trafficgym_agents.policies.trajectory.network import TrajectoryNetwork
 from trafficgym_agents.policies.trajectory.poses import own_velocity, placed
-from trafficgym_agents.policies.trajectory.states import on_log
+from trafficgym_agents.policies.trajectory.states import log_velocity, on_log
 
 Float = NDArray[np.float32]
 Bool = NDArray[np.bool_]
@@ -123,9 +123,9 @@ class TrajectoryPolicy:
             self.network.train(was_training)
 
     def _at_start(self, episode: Episode) -> Float:
-        """Velocities in the agents' frames, of the log's last step, ``[n, 3]``."""
-        path = torch.from_numpy(self._follower.known.of(episode.beginning).tokens.agents.path)
-        return own_velocity(path[:, HISTORY_STEPS - 1], path[:, HISTORY_STEPS]).numpy()
+        """Velocities in the agents' frames, as `log_velocity` has them, ``[n, 3]``."""
+        batch = Batch.of([self._follower.known.of(episode.beginning).tokens])
+        return log_velocity(batch.agents)[:, HISTORY_TOKENS - 1].numpy()
 
     def _drawn(self, plans: Gaussian, episode: Episode, rng: np.random.Generator) -> Tensor:
         """Plans of an episode's agents, ``[n, S, 3]``."""

@@ -29,12 +29,15 @@ def placed(pose: Tensor, poses: Tensor) -> Tensor:
 
 
 def own_velocity(before: Tensor, pose: Tensor) -> Tensor:
-    """Velocity of who was at `before` 0.1 s ago, in its frame: ahead, to the left [m/s], yaw rate [rad/s].
+    """Velocity of who was at `before` 0.1 s ago: ahead, to the left [m/s], yaw rate [rad/s].
+
+    It is seen with the heading between the two, as in plans.
 
     Args:
         before: ``[..., 3]`` m, m, rad.
         pose: Now, ``[..., 3]``.
     """
     x, y, turn = ((pose - before) / DT).unbind(-1)
-    cos, sin = pose[..., 2].cos(), pose[..., 2].sin()
+    yaw = pose[..., 2] - 0.5 * DT * turn
+    cos, sin = yaw.cos(), yaw.sin()
     return torch.stack([cos * x + sin * y, cos * y - sin * x, turn], -1)

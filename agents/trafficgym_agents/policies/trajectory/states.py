@@ -22,7 +22,7 @@ Tensor = Any
 class PlanBatch(Batch):
     """Scenes whose agents are where they truly went; their tokens are those that lead nearest there, slot by slot."""
 
-    velocity: Tensor  # float32 (N, Q, 3), at the end of each slot, in the agent's frame: m/s, m/s, rad/s
+    velocity: Tensor  # float32 (N, Q, 3), at the end of each slot, in the agent's frame; see `log_velocity`
     plan: Tensor  # float32 (N, Q, S, 3): decided for the time from the beginning of each slot on; see `plans`
     known: Tensor  # int64 (N, Q): half seconds that the plan is known for
 
@@ -45,13 +45,20 @@ def on_log(network: TrajectoryNetwork, batch: Batch) -> PlanBatch:
 
 
 def log_velocity(agents: AgentBatch) -> Tensor:
-    """Velocity at the end of each slot, ``[N, Q, 3]``, over the last 0.1 s; over the slot where that is not known."""
+    """Velocity at the end of each slot in the agent's frame: ahead, to the left, yaw rate, m/s, m/s, rad/s.
+
+    Positions are those of the last 0.1 s, or of the whole slot where that is not known; headings, which are noisier and
+    turn at one rate for half a second in plans, those of the whole slot.
+
+    Returns:
+        float32 ``[N, Q, 3]``; 0 where the slot is not valid.
+    """
     ends = slice(STEPS_PER_TOKEN, None, STEPS_PER_TOKEN)
     before, end = agents.path[:, STEPS_PER_TOKEN - 1 :: STEPS_PER_TOKEN], agents.path[:, ends]
     is_known = agents.path_valid[:, STEPS_PER_TOKEN - 1 :: STEPS_PER_TOKEN]
     slower = end - (end - agents.path[:, :-1:STEPS_PER_TOKEN]) / STEPS_PER_TOKEN
-    velocity = own_velocity(torch.where(is_known[..., None], before, slower), end)
-    return torch.where(agents.valid[..., None], velocity, 0.0)
+    before = torch.cat([torch.where(is_known[..., None], before, slower)[..., :2], slower[..., 2:]], -1)
+    return torch.where(agents.valid[..., None], own_velocity(before, end), 0.0)
 
 
 def log_ahead(agents: AgentBatch, agent: Tensor, slot: Tensor, horizon: int) -> tuple[Tensor, Tensor]:

@@ -55,6 +55,15 @@ def test_elsewhere(tokens: SceneTokens, network: SmartNetwork, angle: float, shi
     check_same(predict(network, moved(tokens, angle, shift)).logits, want.logits, 1e-4)
 
 
+@pytest.mark.parametrize("seed", [0, 2, 7])
+def test_generated_scenes_elsewhere(network: SmartNetwork, seed: int) -> None:
+    """As they are: roads run exactly straight or opposite ways, and pieces are exactly a radius apart."""
+    tokens = scene_tokens(seed)
+    want = predict(network, tokens).logits
+    for angle, shift in ((0.7, (0.0, 0.0)), (2.3, (1000.0, -500.0))):
+        check_same(predict(network, moved(tokens, angle, shift)).logits, want, 1e-4)
+
+
 def test_the_quirk_sees_where_the_scene_lies(tokens: SceneTokens) -> None:
     """README section 6.1: the first motion of those that appear is their absolute position."""
     network = small_network(zero_fill_quirk=True)

@@ -113,7 +113,8 @@ class Decoder:
         """
         network, decoder = self.network, self.network.agent_encoder
         contours = network.motions[agents.type, token, -1].flatten(1)
-        x = decoder.embed(contours, agents.type, agents.size, moved_features(self._moved(xy, valid), yaw))
+        motion = moved_features(self._moved(xy, valid), yaw, network.config.zero_fill_quirk)
+        x = decoder.embed(contours, agents.type, agents.size, motion)
         back, past = self._back(xy, yaw, valid)
         there = torch.nonzero(valid).flatten()
         spots = xy[there], yaw[there]
@@ -156,7 +157,7 @@ class Decoder:
         torch.cumsum(was.sum(1), 0, out=offsets[1:])
         edges = Edges(slot * num + agent, agent, offsets)
         past_xy, past_yaw = torch.cat([one[0] for one in self._poses]), torch.cat([one[1] for one in self._poses])
-        relation = relations(edges, xy, yaw, past_xy, past_yaw)
+        relation = relations(edges, xy, yaw, past_xy, past_yaw, quirk=self.network.config.zero_fill_quirk)
         relation = torch.cat([relation, (slot - slots).to(xy.dtype)[:, None]], 1)
         return edges, normalised(self.network.agent_encoder.r_t_emb, relation)
 

@@ -13,8 +13,24 @@ from trafficgym_agents.policies.smart.edges import Edges
 Tensor = Any
 
 
+SEAM = 1e-3
+"""rad from pi to where angles jump by a turn, if not in the reference's way: roads run exactly straight on or opposite
+ways, and rounding would decide between pi and -pi, whose embeddings differ."""
+HERE = 0.05
+"""m; nearer than that, a direction is rounding, and is left out, if not in the reference's way."""
+SLACK = 1.001
+"""Factor on radii, if not in the reference's way: pieces of straight roads are exactly 5 m, 10 m, ... apart."""
+
+
 def relations(
-    edges: Edges, xy: Tensor, yaw: Tensor, source_xy: Tensor, source_yaw: Tensor, slot: Tensor | None = None
+    edges: Edges,
+    xy: Tensor,
+    yaw: Tensor,
+    source_xy: Tensor,
+    source_yaw: Tensor,
+    slot: Tensor | None = None,
+    *,
+    quirk: bool = False,
 ) -> Tensor:
     """How each source lies to its destination.
 
@@ -25,6 +41,7 @@ def relations(
         source_xy: ``[S, 2]`` m.
         source_yaw: ``[S]`` rad.
         slot: Of nodes that are both, ``[D]``; adds how many slots later the source is.
+        quirk: Angles jump at pi, as in the reference.
 
     Returns:
         Distance [m], bearing of the source in the destination's frame [rad] and difference of headings [rad], and of
@@ -32,8 +49,9 @@ def relations(
     """
     source, destination = edges.source, edges.destination
     away = source_xy[source] - xy[destination]
-    turn = wrapped(source_yaw[source] - yaw[destination])
-    columns = [away.norm(dim=-1), bearing(away, yaw.cos()[destination], yaw.sin()[destination]), turn]
+    turn = source_yaw[source] - yaw[destination]
+    turn = wrapped(turn) if quirk else wrapped(turn + SEAM) - SEAM
+    columns = [away.norm(dim=-1), bearing(away, yaw.cos()[destination], yaw.sin()[destination], quirk), turn]
     if slot is not None:
         columns.append((slot[source] - slot[destination]).to(xy.dtype))
     return torch.stack(columns, -1)
@@ -59,15 +77,19 @@ def motion_features(agents: AgentBatch, zero_fill_quirk: bool = False) -> Tensor
     if not zero_fill_quirk:
         known = agents.valid[:, 1:] & agents.valid[:, :-1]
         moved[:, 1:] = torch.where(known[..., None], moved[:, 1:], 0.0)
-    return moved_features(moved, agents.yaw)
+    return moved_features(moved, agents.yaw, zero_fill_quirk)
 
 
-def moved_features(moved: Tensor, yaw: Tensor) -> Tensor:
+def moved_features(moved: Tensor, yaw: Tensor, quirk: bool = False) -> Tensor:
     """The two numbers of displacements ``[..., 2]`` m at headings ``[...]`` rad, ``[..., 2]``."""
-    return torch.stack([moved.norm(dim=-1), bearing(moved, yaw.cos(), yaw.sin())], -1)
+    return torch.stack([moved.norm(dim=-1), bearing(moved, yaw.cos(), yaw.sin(), quirk)], -1)
 
 
-def bearing(away: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def bearing(away: Tensor, cos: Tensor, sin: Tensor, quirk: bool = False) -> Tensor:
     """Angle of displacements ``[..., 2]`` against a heading, ``[...]`` rad; 0 where nothing was moved."""
     ahead, left = cos * away[..., 0] + sin * away[..., 1], cos * away[..., 1] - sin * away[..., 0]
-    return torch.atan2(left, ahead + 0.0)  # 0.0 turns -0.0, whose angle is pi, into 0.0
+    angle = torch.atan2(left, ahead + 0.0)  # 0.0 turns -0.0, whose angle is pi, into 0.0
+    if quirk:
+        return angle
+    angle = torch.where(angle < SEAM - math.pi, angle + 2 * math.pi, angle)
+    return torch.where(away.norm(dim=-1) < HERE, 0.0, angle)

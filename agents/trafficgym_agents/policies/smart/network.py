@@ -18,7 +18,7 @@ from trafficgym_agents.policies.smart.batch import AgentBatch, Batch, MapBatch
 from trafficgym_agents.policies.smart.config import SmartConfig
 from trafficgym_agents.policies.smart.edges import Edges, Groups, edges_back, edges_within
 from trafficgym_agents.policies.smart.fourier import FourierEmbedding, mlp
-from trafficgym_agents.policies.smart.geometry import motion_features, relations
+from trafficgym_agents.policies.smart.geometry import SEAM, SLACK, motion_features, relations
 from trafficgym_agents.policies.smart.vocabulary import CLASSES, Vocabulary
 
 Tensor = Any
@@ -68,10 +68,11 @@ class MapEncoder(nn.Module):
         x = self.token_emb(pieces)[tokens.token]
         x = x + self.type_pt_emb(tokens.type) + self.polygon_type_emb(tokens.polygon) + self.light_pl_emb(tokens.light)
         xy, scene = tokens.xy.cpu().numpy(), tokens.scene.cpu().numpy()
-        edges = edges_within(self.config.map_radius, xy, scene, xy, Groups.of(scene, int(scene[-1]) + 1), is_same=True)
+        quirk, radius = self.config.zero_fill_quirk, reach(self.config.map_radius, self.config)
+        edges = edges_within(radius, xy, scene, xy, Groups.of(scene, int(scene[-1]) + 1), is_same=True)
         edges = Edges(*(part.to(x.device) for part in edges))
-        relation = relations(edges, tokens.xy, tokens.yaw, tokens.xy, tokens.yaw)
-        relation = normalised(bounded(self.r_pt2pt_emb, self.config.map_radius, table_rows), relation)
+        relation = relations(edges, tokens.xy, tokens.yaw, tokens.xy, tokens.yaw, quirk=quirk)
+        relation = normalised(bounded(self.r_pt2pt_emb, radius, table_rows, quirk), relation)
         for layer in self.pt2pt_layers:
             x = layer(x, relation, edges)
         return x
@@ -231,7 +232,7 @@ class SmartNetwork(nn.Module):
         x = decoder.embed(contours, type, agents.size[agent], motion)
 
         back = self._edges_back(agent, slot)
-        past = normalised(decoder.r_t_emb, relations(back, xy, yaw, xy, yaw, slot))
+        past = normalised(decoder.r_t_emb, relations(back, xy, yaw, xy, yaw, slot, quirk=config.zero_fill_quirk))
         looks = Looks(self, batch.map, map_features, table_rows)
         to_map, map_relation = looks.at_map(xy, yaw, agents.scene[agent])
         to_agents, agent_relation = looks.at_agents(xy, yaw, agents.group[agent] * agents.token.shape[1] + slot)
@@ -264,35 +265,42 @@ class Looks:
     def __init__(self, network: SmartNetwork, tokens: MapBatch, map_features: Tensor, table_rows: int) -> None:
         decoder, config = network.agent_encoder, network.config
         self.config, self.tokens = config, tokens
-        self.map_embedding = bounded(decoder.r_pt2a_emb, config.map_to_agent_radius, table_rows)
-        self.agent_embedding = bounded(decoder.r_a2a_emb, config.agent_radius, table_rows)
+        self._quirk, self._map_radius = config.zero_fill_quirk, reach(config.map_to_agent_radius, config)
+        self._agent_radius = reach(config.agent_radius, config)
+        self.map_embedding = bounded(decoder.r_pt2a_emb, self._map_radius, table_rows, self._quirk)
+        self.agent_embedding = bounded(decoder.r_a2a_emb, self._agent_radius, table_rows, self._quirk)
         self._map_xy: NDArray[np.float32] = tokens.xy.cpu().numpy()
         scene: NDArray[np.int64] = tokens.scene.cpu().numpy()
         self._map = Groups.of(scene, int(scene[-1]) + 1)
 
     def at_map(self, xy: Tensor, yaw: Tensor, scene: Tensor) -> tuple[Edges, Tensor]:
         """Edges from map tokens to nodes at poses ``[N, 2]``, ``[N]`` in scenes ``[N]``, and relations ``[E, h]``."""
-        edges = edges_within(
-            self.config.map_to_agent_radius, xy.cpu().numpy(), scene.cpu().numpy(), self._map_xy, self._map
-        )
+        edges = edges_within(self._map_radius, xy.cpu().numpy(), scene.cpu().numpy(), self._map_xy, self._map)
         edges = Edges(*(part.to(xy.device) for part in edges))
-        relation = relations(edges, xy, yaw, self.tokens.xy, self.tokens.yaw)
+        relation = relations(edges, xy, yaw, self.tokens.xy, self.tokens.yaw, quirk=self._quirk)
         return edges, normalised(self.map_embedding, relation)
 
     def at_agents(self, xy: Tensor, yaw: Tensor, group: Tensor) -> tuple[Edges, Tensor]:
         """Edges between nodes of one group ``[N]``, and their relations ``[E, h]``."""
         points, number = xy.cpu().numpy(), group.cpu().numpy()
         sources = Groups.of(number, int(number.max()) + 1 if len(number) else 0)
-        edges = edges_within(self.config.agent_radius, points, number, points, sources, is_same=True)
+        edges = edges_within(self._agent_radius, points, number, points, sources, is_same=True)
         edges = Edges(*(part.to(xy.device) for part in edges))
-        return edges, normalised(self.agent_embedding, relations(edges, xy, yaw, xy, yaw))
+        return edges, normalised(self.agent_embedding, relations(edges, xy, yaw, xy, yaw, quirk=self._quirk))
 
 
-def bounded(embedding: FourierEmbedding, radius: float, table_rows: int) -> Any:
+def reach(radius: float, config: SmartConfig) -> float:
+    """How far a radius of the configuration reaches, m."""
+    return radius if config.zero_fill_quirk else SLACK * radius
+
+
+def bounded(embedding: FourierEmbedding, radius: float, table_rows: int, quirk: bool) -> Any:
     """The embedding of (distance, bearing, turn) within a radius: itself, or tables of it."""
     if not table_rows:
         return embedding
-    return embedding.tables((0.0, -np.pi, -np.pi), (radius, np.pi, np.pi), table_rows)
+    seam = 0.0 if quirk else SEAM
+    low, high = (0.0, seam - np.pi, -seam - np.pi), (radius, seam + np.pi, np.pi - seam)
+    return embedding.tables(low, high, table_rows)
 
 
 def _initialise(module: nn.Module) -> None:

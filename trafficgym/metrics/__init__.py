@@ -3,6 +3,7 @@
 from trafficgym.metrics.bootstrap import Bootstrap, Interval, paired_difference, ratio_interval
 from trafficgym.metrics.criticality import encounters, max_drac, min_ttc, pet
 from trafficgym.metrics.distribution import Bins, FeatureBins, compare_features, histograms, jensen_shannon
+from trafficgym.metrics.habits import HabitCounts, Habits, divergences
 from trafficgym.metrics.infractions import (
     at_fault_collision,
     collision,
@@ -21,6 +22,8 @@ __all__ = [
     "Bins",
     "Bootstrap",
     "FeatureBins",
+    "HabitCounts",
+    "Habits",
     "Interval",
     "Masked",
     "Row",
@@ -32,6 +35,7 @@ __all__ = [
     "compare_features",
     "cte",
     "differences",
+    "divergences",
     "encounters",
     "fde",
     "goal",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from trafficgym_agents.policies.smart.catk_vocabulary import load_catk_vocabulary
     from trafficgym_agents.policies.smart.checkpoint import load_catk_checkpoint, load_smart, save_smart
+    from trafficgym_agents.policies.smart.conditioning import conditioned
     from trafficgym_agents.policies.smart.config import PRESETS, SmartConfig, preset
     from trafficgym_agents.policies.smart.network import SmartNetwork
     from trafficgym_agents.policies.smart.policy import SmartPolicy
@@ -27,6 +28,7 @@ _LAZY = {
     "Tokenizer": "tokenizer",
     "Vocabulary": "vocabulary",
     "build_vocabulary": "vocabulary_builder",
+    "conditioned": "conditioning",
     "load_catk_checkpoint": "checkpoint",
     "load_catk_vocabulary": "catk_vocabulary",
     "load_smart": "checkpoint",
@@ -51,6 +53,7 @@ __all__ = [
     "Tokenizer",
     "Vocabulary",
     "build_vocabulary",
+    "conditioned",
     "load_catk_checkpoint",
     "load_catk_vocabulary",
     "load_smart",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from trafficgym.errors import ConfigError
 from trafficgym_agents.policies.smart.tokens import SceneTokens
 
 Tensor = Any
@@ -50,9 +51,19 @@ class AgentBatch:
     path_valid: Tensor  # bool (N, 5 Q + 1)
     learns: Tensor  # bool (N,)
     target: Tensor | None = None  # int64 (N, Q), of the tokens of the log; None once agents are elsewhere
+    goal: Tensor = None  # float32 (N, 2) m, in the frame of the positions; NaN where the agent has none, the default
+
+    def __post_init__(self) -> None:
+        if self.goal is None:
+            object.__setattr__(self, "goal", torch.full((len(self), 2), torch.nan, device=self.type.device))
 
     def __len__(self) -> int:
         return int(self.type.shape[0])
+
+    @property
+    def has_goal(self) -> Tensor:
+        """Whether each has a goal, bool ``[N]``."""
+        return self.goal.isfinite().all(-1)
 
     def repeat(self, num: int) -> AgentBatch:
         """Each group `num` times, one after the other; group g becomes the groups ``g num`` to ``(g + 1) num - 1``."""
@@ -88,7 +99,7 @@ class Batch:
     def of(cls, scenes: Sequence[SceneTokens], device: str = "cpu") -> Batch:
         """Put tokenised scenes side by side."""
         maps, agents = [scene.map for scene in scenes], [scene.agents for scene in scenes]
-        shared = [f.name for f in fields(AgentBatch) if f.name not in ("scene", "group", "target")]
+        shared = [f.name for f in fields(AgentBatch) if f.name not in ("scene", "group", "target", "goal")]
         shared += ["target"] if all(a.target is not None for a in agents) else []
         number = _numbers(agents, device)
         return cls(
@@ -104,6 +115,20 @@ class Batch:
                 **{name: _join([getattr(a, name) for a in agents], device) for name in shared},
             ),
         )
+
+    def with_goals(self, goal: Tensor) -> Batch:
+        """The same scenes, with goals for the agents, ``[N, 2]`` m in the frame of their positions; NaN: none.
+
+        Raises:
+            ConfigError: there is not one for each agent.
+        """
+        agents = self.agents
+        if tuple(goal.shape) != (len(agents), 2):
+            raise ConfigError(
+                f"goals have shape {tuple(goal.shape)}, and the batch has {len(agents)} agents; give ({len(agents)}, 2)"
+            )
+        goal = goal.to(agents.xy.device, torch.float32)
+        return replace(self, agents=replace(agents, goal=goal))
 
 
 _MAP_FIELDS = ("yaw", "token", "type", "polygon", "light")

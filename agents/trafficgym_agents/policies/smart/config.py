@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from trafficgym.errors import ConfigError, check_whole, names_nearest, nearest_key
 
@@ -14,6 +15,7 @@ HISTORY_TOKENS = HISTORY_STEPS // STEPS_PER_TOKEN
 FUTURE_TOKENS = FUTURE_STEPS // STEPS_PER_TOKEN
 NUM_TOKENS = HISTORY_TOKENS + FUTURE_TOKENS
 """Q: token slot q spans the steps 5 q to 5 (q + 1), counted from 1 s before "now"."""
+GOALS = ("concatenation", "indication")
 
 
 @names_nearest
@@ -55,6 +57,9 @@ class SmartConfig:
     zero_fill_quirk: bool = False
     """Reproduce the reference: slots that are not valid lie at (0, 0), so that the first motion of an agent that
     appears is its absolute position. Real CAT-K checkpoints were trained so; it needs the source's coordinates."""
+    goal: Literal["concatenation", "indication"] | None = None
+    """How agents are told where to go, those that are (RLFTSim, METHODS.md D.3): by numbers among their inputs, or by a
+    mark on the piece of the map that is nearest to the goal. None: not at all."""
 
     def __post_init__(self) -> None:
         check_whole(self, hidden=1, heads=1, head_size=1, map_layers=0, agent_layers=1, frequencies=1)
@@ -63,6 +68,8 @@ class SmartConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; it is a distance in metres, larger than 0")
         if self.time_span < STEPS_PER_TOKEN or self.time_span % STEPS_PER_TOKEN:
             raise ConfigError(f"time_span is {self.time_span!r}; it is a multiple of {STEPS_PER_TOKEN} steps")
+        if self.goal not in (None, *GOALS):
+            raise ConfigError(f"goal is {self.goal!r}; it is {', '.join(map(repr, GOALS))}, or None")
         for name in ("dropout", "history_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; it is a probability, smaller than 1")

@@ -102,7 +102,7 @@ class Decoder:
         """Take in a slot.
 
         Args:
-            agents: Who they are; scene, group, type and size count.
+            agents: Who they are; scene, group, type, size and goal count.
             token: Of the slot, ``[N]``.
             xy: Where it led, ``[N, 2]`` m.
             yaw: ``[N]`` rad.
@@ -114,11 +114,12 @@ class Decoder:
         network, decoder = self.network, self.network.agent_encoder
         contours = network.motions[agents.type, token, -1].flatten(1)
         motion = moved_features(self._moved(xy, valid), yaw, network.config.zero_fill_quirk)
-        x = decoder.embed(contours, agents.type, agents.size, motion)
+        toward = self._looks.toward(agents.goal, xy, yaw, agents.scene)
+        x = decoder.embed(contours, agents.type, agents.size, motion, toward)
         back, past = self._back(xy, yaw, valid)
         there = torch.nonzero(valid).flatten()
         spots = xy[there], yaw[there]
-        to_map, map_relation = self._looks.at_map(*spots, agents.scene[there])
+        to_map, map_relation = self._looks.at_map(*spots, agents.scene[there], toward.piece_of(there))
         to_agents, agent_relation = self._looks.at_agents(*spots, agents.group[there])
         every = len(there) == len(valid)
         for i, layers in enumerate(

@@ -19,6 +19,7 @@ from trafficgym_agents.policies.smart.config import SmartConfig
 from trafficgym_agents.policies.smart.edges import Edges, Groups, edges_back, edges_within
 from trafficgym_agents.policies.smart.fourier import FourierEmbedding, mlp
 from trafficgym_agents.policies.smart.geometry import SEAM, SLACK, motion_features, relations
+from trafficgym_agents.policies.smart.goal_inputs import NOWHERE, Indication, Road, Toward, goal_inputs
 from trafficgym_agents.policies.smart.vocabulary import CLASSES, Vocabulary
 
 Tensor = Any
@@ -35,8 +36,9 @@ class TokenEmbedding(nn.Module):
         first, last = mlp(size_in, TOKEN_HIDDEN, hidden), nn.Linear(hidden, hidden)
         self.mlp = nn.Sequential(*first, nn.LayerNorm(hidden), nn.ReLU(), last)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.mlp(x)
+    def forward(self, x: Tensor, columns: Tensor | None = None) -> Tensor:
+        """Of inputs ``[N, size_in]``; `columns` is what more of them would add to the first layer, ``[N, 128]``."""
+        return self.mlp(x) if columns is None else self.mlp[1:](self.mlp[0](x) + columns)
 
 
 class TwoLayers(nn.Module):
@@ -103,8 +105,9 @@ class AgentDecoder(nn.Module):
         heads = len(CLASSES) if config.head_per_class else 1
         self.token_predict_head = TwoLayers(h, h, heads * num_tokens)
         self.momentum = nn.Parameter(torch.full((len(CLASSES),), MOMENTUM)) if config.momentum else None
+        self.goal = goal_inputs(config, TOKEN_HIDDEN)
 
-    def embed(self, contours: Tensor, type: Tensor, size: Tensor, motion: Tensor) -> Tensor:
+    def embed(self, contours: Tensor, type: Tensor, size: Tensor, motion: Tensor, toward: Toward = NOWHERE) -> Tensor:
         """Features of nodes before they have seen anything, ``[N, h]``.
 
         Args:
@@ -112,6 +115,7 @@ class AgentDecoder(nn.Module):
             type: Class of the agent, ``[N]``.
             size: Its length, width and height, ``[N, 3]`` m.
             motion: Distance to the slot before, and its direction, ``[N, 2]``.
+            toward: What they know of their goals.
         """
         token = contours.new_zeros((len(contours), self.config.hidden))
         for code, network in enumerate((self.token_emb_veh, self.token_emb_ped, self.token_emb_cyc)):
@@ -119,7 +123,8 @@ class AgentDecoder(nn.Module):
             if len(rows):
                 token = token.index_add(0, rows, network(contours[rows]))
         kind = self.type_a_emb(type) + self.shape_emb(size)
-        return self.fusion_emb(torch.cat([token, self.x_a_emb(motion, kind)], -1))
+        x = self.fusion_emb(torch.cat([token, self.x_a_emb(motion, kind)], -1), toward.columns)
+        return x if toward.beyond is None else x + toward.beyond
 
     def logits(self, x: Tensor, type: Tensor) -> Tensor:
         """What the head gives of features ``[N, h]`` of agents of a class ``[N]``: ``[N, V]``."""
@@ -167,6 +172,8 @@ class SmartNetwork(nn.Module):
         self.register_buffer("sizes", torch.tensor(vocabulary.sizes), persistent=False)
         self._apart: Tensor | None = None
         self.apply(_initialise)
+        if self.agent_encoder.goal is not None:
+            self.agent_encoder.goal.begin_at_zero()
 
     def encode_map(self, tokens: MapBatch, table_rows: int = 0) -> Tensor:
         """Features of map tokens, ``[M, h]``; they hold for every rollout."""
@@ -229,12 +236,13 @@ class SmartNetwork(nn.Module):
         xy, yaw, type = agents.xy[agent, slot], agents.yaw[agent, slot], agents.type[agent]
         motion = motion_features(agents, config.zero_fill_quirk)[agent, slot]
         contours = self.motions[type, agents.token[agent, slot], -1].flatten(1)
-        x = decoder.embed(contours, type, agents.size[agent], motion)
+        looks = Looks(self, batch.map, map_features, table_rows)
+        toward = looks.toward(agents.goal[agent], xy, yaw, agents.scene[agent])
+        x = decoder.embed(contours, type, agents.size[agent], motion, toward)
 
         back = self._edges_back(agent, slot)
         past = normalised(decoder.r_t_emb, relations(back, xy, yaw, xy, yaw, slot, quirk=config.zero_fill_quirk))
-        looks = Looks(self, batch.map, map_features, table_rows)
-        to_map, map_relation = looks.at_map(xy, yaw, agents.scene[agent])
+        to_map, map_relation = looks.at_map(xy, yaw, agents.scene[agent], toward.piece)
         to_agents, agent_relation = looks.at_agents(xy, yaw, agents.group[agent] * agents.token.shape[1] + slot)
         for time, at_map, at_agents in zip(
             decoder.t_attn_layers, decoder.pt2a_attn_layers, decoder.a2a_attn_layers, strict=True
@@ -272,13 +280,26 @@ class Looks:
         self._map_xy: NDArray[np.float32] = tokens.xy.cpu().numpy()
         scene: NDArray[np.int64] = tokens.scene.cpu().numpy()
         self._map = Groups.of(scene, int(scene[-1]) + 1)
+        self._goal, self._road = decoder.goal, Road(tokens, map_features, self._map, self._map_radius)
 
-    def at_map(self, xy: Tensor, yaw: Tensor, scene: Tensor) -> tuple[Edges, Tensor]:
-        """Edges from map tokens to nodes at poses ``[N, 2]``, ``[N]`` in scenes ``[N]``, and relations ``[E, h]``."""
+    def toward(self, goal: Tensor, xy: Tensor, yaw: Tensor, scene: Tensor) -> Toward:
+        """What nodes at poses ``[N, 2]``, ``[N]`` in scenes ``[N]`` know of goals ``[N, 2]``, NaN where none is."""
+        if self._goal is None or not bool(goal.isfinite().any()):
+            return NOWHERE
+        return self._goal(goal, xy, yaw, scene, self._road)
+
+    def at_map(self, xy: Tensor, yaw: Tensor, scene: Tensor, piece: Tensor | None = None) -> tuple[Edges, Tensor]:
+        """Edges from map tokens to nodes at poses ``[N, 2]``, ``[N]`` in scenes ``[N]``, and relations ``[E, h]``.
+
+        `piece` is where nodes' goals are (`Toward.piece`).
+        """
         edges = edges_within(self._map_radius, xy.cpu().numpy(), scene.cpu().numpy(), self._map_xy, self._map)
         edges = Edges(*(part.to(xy.device) for part in edges))
         relation = relations(edges, xy, yaw, self.tokens.xy, self.tokens.yaw, quirk=self._quirk)
-        return edges, normalised(self.map_embedding, relation)
+        found = normalised(self.map_embedding, relation)
+        if piece is not None and isinstance(self._goal, Indication):
+            found = self._goal.indicated(found, relation, edges, piece, self.map_embedding)
+        return edges, found
 
     def at_agents(self, xy: Tensor, yaw: Tensor, group: Tensor) -> tuple[Edges, Tensor]:
         """Edges between nodes of one group ``[N]``, and their relations ``[E, h]``."""

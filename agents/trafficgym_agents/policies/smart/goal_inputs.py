@@ -1,0 +1,159 @@
+"""How a network takes in where agents are to go (METHODS.md D.3), and nothing where they have no goal."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numba import njit
+from torch import nn
+from torch.nn import functional
+
+from trafficgym_agents.policies.smart.batch import MapBatch
+from trafficgym_agents.policies.smart.config import SmartConfig
+from trafficgym_agents.policies.smart.edges import Edges, Groups
+from trafficgym_agents.policies.smart.fourier import mlp
+
+Tensor = Any
+
+POLAR = 4  # numbers that `polar` gives
+FURTHEST_M = 1e4  # an empty map has one token, far away, which is no goal's piece
+
+
+class Toward(NamedTuple):
+    """What n nodes know of their goals; None: nothing."""
+
+    columns: Tensor | None = None  # (n, C) is added to what the first layer of `fusion_emb` gives
+    beyond: Tensor | None = None  # (n, h) is added to what nodes are embedded to
+    piece: Tensor | None = None  # int64 (n,) the map token of the goal; -1 where there is none
+
+    def piece_of(self, rows: Tensor) -> Tensor | None:
+        """Of some of the nodes."""
+        return None if self.piece is None else self.piece[rows]
+
+
+NOWHERE = Toward()
+
+
+class Road(NamedTuple):
+    """The map that goals lie on."""
+
+    tokens: MapBatch
+    features: Tensor  # float32 (M, h)
+    groups: Groups  # its tokens by scene
+    radius: float  # m, how far agents see it
+
+
+class Concatenation(nn.Module):
+    """The goal as further columns of the input of `fusion_emb`: how far, and in what direction.
+
+    Args:
+        width: C, of the first layer of `fusion_emb`.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.columns = nn.Linear(POLAR, width, bias=False)
+
+    def begin_at_zero(self) -> None:
+        """Make goals have no effect."""
+        nn.init.zeros_(self.columns.weight)
+
+    def forward(self, goal: Tensor, xy: Tensor, yaw: Tensor, scene: Tensor, road: Road) -> Toward:
+        """Of nodes with goals ``[n, 2]``, NaN where there is none, at poses ``[n, 2]``, ``[n]`` in scenes ``[n]``."""
+        there = goal.isfinite().all(-1, keepdim=True)
+        return Toward(columns=self.columns(torch.where(there, polar(goal, xy, yaw), 0.0)))
+
+
+class Indication(nn.Module):
+    """The goal as a mark on the one piece of the map that is nearest to it.
+
+    A vector is added to the embedding of the relation between an agent and that piece, as in the paper.
+
+    Agents see the map for some tens of metres only, and goals are mostly further away. Ours: from there, the piece and
+    how it lies to the agent enter with what the agent itself is, by a network of their own. One more edge in the
+    attention over the map would change what agents see from the first step of training on, and distances that the
+    embedding was never trained for.
+    """
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.piece = nn.Parameter(torch.zeros(hidden))
+        self.beyond = mlp(hidden + POLAR + 2, hidden, hidden)
+
+    def begin_at_zero(self) -> None:
+        """Make goals have no effect."""
+        nn.init.zeros_(self.piece)
+        nn.init.zeros_(self.beyond[-1].weight)
+        nn.init.zeros_(self.beyond[-1].bias)
+
+    def forward(self, goal: Tensor, xy: Tensor, yaw: Tensor, scene: Tensor, road: Road) -> Toward:
+        """See `Concatenation.forward`."""
+        given = (np.ascontiguousarray(part.cpu().numpy()) for part in (goal, xy, scene, road.tokens.xy))
+        found, is_beyond = np.full(len(xy), -1, np.int64), np.zeros(len(xy), np.bool_)
+        _nearest(*given, road.groups.index, road.groups.offsets, np.float32(road.radius) ** 2, found, is_beyond)
+        piece, rows = torch.from_numpy(found).to(xy.device), torch.from_numpy(np.flatnonzero(is_beyond)).to(xy.device)
+        return Toward(piece=piece, beyond=self._seen_beyond(piece, rows, xy, yaw, road))
+
+    def _seen_beyond(self, piece: Tensor, rows: Tensor, xy: Tensor, yaw: Tensor, road: Road) -> Tensor | None:
+        if not len(rows):
+            return None
+        which, num, tokens = piece[rows], len(piece), road.tokens
+        turn = tokens.yaw[which] - yaw[rows]
+        relation = [polar(tokens.xy[which], xy[rows], yaw[rows]), turn.cos()[:, None], turn.sin()[:, None]]
+        seen = self.beyond(torch.cat([road.features[which], *relation], -1))
+        return seen.new_zeros((num, seen.shape[1])).index_copy(0, rows, seen)
+
+    def indicated(self, relation: Tensor, values: Tensor, edges: Edges, piece: Tensor, embedding: Any) -> Tensor:
+        """Mark the edges from goals' pieces.
+
+        Args:
+            relation: ``normalised(embedding, values)``, ``[E, h]``.
+            values: The scalars of each edge, ``[E, 3]``.
+            edges: From map tokens to n nodes.
+            piece: Of each node's goal, ``[n]``.
+            embedding: Of relations.
+        """
+        rows = torch.nonzero(piece[edges.destination] == edges.source).flatten()
+        if not len(rows):
+            return relation
+        marked = embedding(values[rows]) + self.piece
+        return relation.index_copy(0, rows, functional.layer_norm(marked, marked.shape[-1:]))
+
+
+def goal_inputs(config: SmartConfig, width: int) -> Concatenation | Indication | None:
+    """What the configuration wants; `width` is that of the first layer of `fusion_emb`."""
+    if config.goal is None:
+        return None
+    return Concatenation(width) if config.goal == "concatenation" else Indication(config.hidden)
+
+
+def polar(target: Tensor, xy: Tensor, yaw: Tensor) -> Tensor:
+    """Where targets ``[n, 2]`` lie from poses ``[n, 2]``, ``[n]``, float32 ``[n, 4]``.
+
+    1, the logarithm of 1 + distance in metres, and the direction in the frame of the pose, whose length falls from 1 to
+    0 within the last metres, so that it does not jump where the target is passed.
+    """
+    away = target - xy
+    distance = away.norm(dim=-1)
+    cos, sin, near = yaw.cos(), yaw.sin(), 1 + distance
+    ahead, left = cos * away[:, 0] + sin * away[:, 1], cos * away[:, 1] - sin * away[:, 0]
+    return torch.stack([torch.ones_like(distance), distance.log1p(), ahead / near, left / near], -1)
+
+
+@njit(cache=True)
+def _nearest(  # type: ignore[no-untyped-def]
+    goal, xy, group, source_xy, index, offsets, limit, found, is_beyond
+):
+    for i in range(len(goal)):
+        best = np.float32(FURTHEST_M * FURTHEST_M)
+        for at in range(offsets[group[i]], offsets[group[i] + 1]):
+            j = index[at]
+            dx, dy = source_xy[j, 0] - goal[i, 0], source_xy[j, 1] - goal[i, 1]
+            if dx * dx + dy * dy < best:
+                best = dx * dx + dy * dy
+                found[i] = j
+        if found[i] >= 0:
+            dx, dy = source_xy[found[i], 0] - xy[i, 0], source_xy[found[i], 1] - xy[i, 1]
+            is_beyond[i] = not dx * dx + dy * dy < limit

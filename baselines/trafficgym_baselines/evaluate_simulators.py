@@ -8,7 +8,8 @@ resampling scenes; differences are taken between the same scenes. What was score
 scene, and is not scored again.
 
 Details: every simulator drives everybody from step 10 to 90. ``expert`` is the law that made a generated scene, with
-fresh noise (`expert_policy`), the ceiling; ``log`` is the log replayed.
+fresh noise (`expert_policy`), the ceiling; ``log`` is the log replayed. ``--habits`` prints how they drive where the
+metric does not look (`habit_table`).
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from trafficgym_agents.policies.smart.network import SmartNetwork
 from trafficgym_agents.policies.smart.sampling import Sampling
 from trafficgym_agents.policies.smart.simulation import simulate
 from trafficgym_agents.policies.smart.tokenizer import Tokenizer
+from trafficgym_baselines.habit_table import Row, habit_row, habit_table, print_habits
 from trafficgym_baselines.sources import held_out_scenes
 from trafficgym_scenarios import expert_policy
 
@@ -54,7 +56,6 @@ COLUMNS = {
     "offroad": "off-road %",
     "min_ade": "minADE m",
 }
-Row = dict[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +76,10 @@ class Args:
     """How networks draw tokens."""
     seed: int = 0
     workers: int = 1
+    habits: bool = False
+    """Print headway, jerk and lane changes as well, which are not in the metric."""
     out: Path = Path("runs/evaluation")
-    """Folder of what was scored, and of table.json."""
+    """Folder of what was scored, of table.json and of habits.json."""
 
 
 @dataclass(frozen=True)
@@ -93,25 +96,29 @@ def score(args: Args, unit: Unit) -> tuple[Unit, Row]:
     scene = _scenes(args.scenes, args.num_scenes)[unit.number]
     realism = Realism(scene)
     if unit.simulator == "log":
-        return unit, _row(realism.oracle(args.rollouts))
+        return unit, _row(realism.oracle(args.rollouts)) | habit_row(scene, None)
     if unit.simulator in WITHOUT_NETWORK:
-        return unit, _row(_driven(realism, unit.simulator, args))
+        rollouts = _driven(scene, unit.simulator, args)
+        return unit, _row(realism.score(rollouts)) | habit_row(scene, rollouts)
     network, tokenizer = _network(unit.simulator)
     tokens = tokenizer(scene)
     (rollouts,) = simulate(network, [scene], [tokens], args.sampling, num=args.rollouts, seed=args.seed)
-    return unit, _row(realism.score(rollouts))
+    return unit, _row(realism.score(rollouts)) | habit_row(scene, rollouts)
 
 
-def _driven(realism: Realism, name: str, args: Args) -> SceneScore:
-    """The score of a policy of a world."""
-    scene, config = realism.scene, WorldConfig(horizon=80)
+def _driven(scene: Scene, name: str, args: Args) -> NDArray[np.float32]:
+    """Rollouts by a policy of a world, ``[R, A, 80, 4]`` in the scene's frame; 0 where nobody is at step 10."""
+    config, num = WorldConfig(horizon=80), args.rollouts if name == "expert" else 1
     if name == "expert":
-        policy, num, dynamics = expert_policy(scene, args.seed + 1), args.rollouts, TargetPose()
+        policy, dynamics = expert_policy(scene, args.seed + 1), TargetPose()
         runs = roll_out_batch(scene, policy, range(num), dynamics=dynamics, config=config)
     else:
         runs = roll_out_batch(scene, name, [0], config=config)
     ids, motion = submitted_trajectories(RecordedRollouts.of(runs), scene)
-    return realism.score(np.broadcast_to(motion, (args.rollouts, *motion.shape[1:])), ids, frame="source")
+    rollouts = np.zeros((num, scene.num_agents, *motion.shape[2:]), np.float32)
+    here = np.isin(scene.tracks.id, ids)
+    rollouts[:, here] = motion[:, np.searchsorted(ids, scene.tracks.id[here])] - np.array([*scene.origin, 0])
+    return np.broadcast_to(rollouts, (args.rollouts, *rollouts.shape[1:]))
 
 
 def _row(scored: SceneScore) -> Row:
@@ -251,6 +258,12 @@ def main() -> None:
         print(f"{len(held_out) - len(numbers)} of them have no one to evaluate, or no 8 s of future, and were left out")
     print_table(found, reference)
     write_atomically(args.out / "table.json", json.dumps(found, indent=1))
+    habits = habit_table(
+        {name: [[kept.rows[Unit(n, one)] for one in ones] for n in numbers] for name, ones in simulators.items()}
+    )
+    write_atomically(args.out / "habits.json", json.dumps(habits, indent=1))
+    if args.habits:
+        print_habits(habits, len(numbers))
 
 
 if __name__ == "__main__":

@@ -106,6 +106,19 @@ def test_catk_learns_and_is_scored_beside_others(
     evaluate_simulators.main()  # nothing is scored again
     assert capsys.readouterr().out == first
     assert len((folder / "scores/scenes.jsonl").read_text().splitlines()) == num_lines == 4 * 2
+    monkeypatch.setattr("sys.argv", ["evaluate_simulators", *command, "--habits"])
+    evaluate_simulators.main()
+    assert "pooled over 2 scenes\n" in capsys.readouterr().out
+    habits = json.loads((folder / "scores/habits.json").read_text())
+    assert habits["log"]["jerk_jsd"] == [0.0, 0.0, 0.0] and habits["constant_velocity"]["jerk_jsd"][0] > 0.1
+    kept = [json.loads(line) for line in (folder / "scores/scenes.jsonl").read_text().splitlines()]
+    old = [line | {"row": {key: line["row"][key] for key in evaluate_simulators.COLUMNS}} for line in kept]
+    (folder / "scores/scenes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in [*old[:1], *kept[1:]]))
+    evaluate_simulators.main()  # one was kept by a version that did not count habits
+    assert "pooled over 1 scenes of 2" in capsys.readouterr().out
+    (folder / "scores/scenes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in old))
+    evaluate_simulators.main()
+    assert "no scene has those of every simulator" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ class Card:
     note: Mapping[str, Any] = field(default_factory=dict)
     """Anything else: options, steps, what was measured."""
     parameters: int = 0
-    """Number of weights; this and what follows is filled in by `save_checkpoint`."""
+    """Number of weights, once where two names share one; this and what follows is filled in by `save_checkpoint`."""
     arrays: tuple[str, ...] = ()
     """Names of the arrays that are no weights."""
     sha256: str = ""
@@ -108,11 +108,11 @@ def save_checkpoint(
     if both := sorted(weights.keys() & arrays.keys()):
         raise ConfigError(f"{path}: is not written, since {both[0]!r} is the name of a weight and of an array")
     tensors = {name: stored(tensor) for name, tensor in weights.items()}
-    parameters = sum(tensor.numel() for tensor in tensors.values())
+    sizes = {(t.device, t.data_ptr(), t.numel()): t.numel() for t in weights.values()}  # one tensor may have two names
     tensors |= {name: torch.from_numpy(np.array(values, order="C")) for name, values in arrays.items()}
     card = replace(
         card,
-        parameters=parameters,
+        parameters=sum(sizes.values()),
         arrays=tuple(sorted(arrays)),
         sha256=digest(tensors),
         trafficgym=trafficgym.__version__,
@@ -146,6 +146,15 @@ def load_checkpoint(path: Path | str, *, kind: str, vocabulary_hash: str | None 
     if bad := not_finite(tensors):
         raise ConfigError(f"{path}: the weights {bad!r} hold numbers that are not finite; train again")
     return Checkpoint(path=path, card=card, weights=tensors, arrays=arrays)
+
+
+def read_card(path: Path | str) -> Card:
+    """The card of a checkpoint of any kind, which is checked like `load_checkpoint` does.
+
+    Raises:
+        ConfigError: there is no such file, it is damaged, or it is no checkpoint.
+    """
+    return _read(Path(path))[0]
 
 
 def _write(path: Path, tensors: Mapping[str, torch.Tensor], card: Card) -> None:

@@ -53,6 +53,7 @@ def test_round_trip(network: SmartNetwork, path: Path) -> None:
         assert torch.equal(found(batch).logits, network(batch).logits)
     assert (card.kind, card.config, card.seed, card.data) == ("smart", asdict(MICRO), 7, "3 generated scenes")
     assert card.note == {"steps": 5} and card.algorithm == "behaviour cloning"
+    assert card.parameters == sum(p.numel() for p in network.parameters())  # norms that have two names count once
     assert path.with_suffix(".json").is_file()
 
 
@@ -116,7 +117,7 @@ def test_files_that_are_no_checkpoints(path: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["mikro", "nowhere/net.safetensors", "."])
 def test_no_such_file(name: str) -> None:
-    with pytest.raises(ConfigError, match="there is no checkpoint"):
+    with pytest.raises(ConfigError, match=r"there is no checkpoint; .*'micro'"):
         load_smart(name)
 
 

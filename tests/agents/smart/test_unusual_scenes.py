@@ -17,7 +17,7 @@ from trafficgym.scene.scene import AgentType, RoadMap, Scene, Signals
 from trafficgym_agents.algorithms.behaviour_cloning import imitation_loss
 from trafficgym_agents.algorithms.closed_loop import CATK, visit
 from trafficgym_agents.policies.smart.batch import Batch
-from trafficgym_agents.policies.smart.decoding import roll_out
+from trafficgym_agents.policies.smart.decoding import Decision, roll_out
 from trafficgym_agents.policies.smart.network import SmartNetwork
 from trafficgym_agents.policies.smart.sampling import Sampling
 from trafficgym_agents.policies.smart.tokenizer import Tokenizer
@@ -69,6 +69,20 @@ def test_driven_and_learned_from(network: SmartNetwork, name: str) -> None:
     loss.mean.backward()
     assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
     network.zero_grad()
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_choice_that_fails(training: bool) -> None:
+    """The network is in the mode it was in."""
+
+    def choose(decision: Decision) -> Any:
+        assert not decision.network.training
+        raise KeyError("no choice")
+
+    network = small_network().train(training)
+    with pytest.raises(KeyError, match="no choice"):
+        roll_out(network, Batch.of([SCENES["alone"]()]), choose, rngs=[np.random.default_rng(0)])
+    assert network.training == training
 
 
 def test_with_others_in_a_batch(network: SmartNetwork) -> None:

@@ -81,6 +81,18 @@ def test_elsewhere(tokens: SceneTokens, network: TrajectoryNetwork, angle: float
     torch.testing.assert_close(there, here @ turn + torch.tensor(shift), rtol=0, atol=0.05)
 
 
+def test_a_choice_that_fails(tokens: SceneTokens) -> None:
+    """The network is in the mode it was in."""
+
+    def choose(decision: PlanDecision) -> Tensor:
+        raise KeyError("no choice")
+
+    network = small_network().train()
+    with pytest.raises(KeyError, match="no choice"):
+        roll_out(network, Batch.of([tokens]), choose, rngs=[np.random.default_rng(0)])
+    assert network.training
+
+
 def test_learning_sees_what_driving_saw(network: TrajectoryNetwork, tokens: SceneTokens) -> None:
     """The distributions that plans were drawn from are those of the rollout, read back as a batch."""
     seen: list[PlanDecision] = []

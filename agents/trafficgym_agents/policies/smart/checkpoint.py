@@ -55,9 +55,11 @@ def load_smart(
         ConfigError: there is no such file; it is damaged, no SMART checkpoint, of another vocabulary or preset, or a
             weight is not finite.
     """
-    found = load_checkpoint(
-        SHIPPED.get(str(path), path), kind=KIND, vocabulary_hash=None if vocabulary is None else vocabulary.hash
-    )
+    file = Path(SHIPPED.get(str(path), path))
+    if not file.is_file():
+        shipped = ", ".join(map(repr, SHIPPED))
+        raise ConfigError(f"{file}: there is no checkpoint; give a file, or the name of a shipped one: {shipped}")
+    found = load_checkpoint(file, kind=KIND, vocabulary_hash=None if vocabulary is None else vocabulary.hash)
     own = SmartConfig(**found.card.config)
     network = SmartNetwork(config or own, vocabulary or vocabulary_of(found))
     found.load_into(network)

@@ -5,7 +5,8 @@ Half a second at a time every agent takes the token that a `Choose` picks from i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,7 +172,17 @@ class Decoder:
                 del slots[0]
 
 
-@torch.no_grad()
+@contextmanager
+def evaluating(network: torch.nn.Module) -> Iterator[None]:
+    """Put a network into evaluation mode for a while; afterwards, whatever happens, it is in the mode it was in."""
+    was_training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(was_training)
+
+
 def roll_out(
     network: SmartNetwork,
     batch: Batch,
@@ -196,32 +207,32 @@ def roll_out(
     Returns:
         The rollouts.
     """
-    was_training = network.training
-    network.eval()
-    decoder = Decoder(network, batch, map_features, table_rows)
-    agents = batch.agents
-    for slot in range(HISTORY_TOKENS):  # the same in all rollouts
-        seen = agents.token[:, slot], agents.xy[:, slot], agents.yaw[:, slot], agents.valid[:, slot]
-        logits = decoder.advance(agents, *seen)
-    if num > 1:
-        rows = rollout_rows(agents, num)
-        decoder.repeat(rows)
-        logits = logits[rows]
-    agents = agents.repeat(num)
-    token, xy, yaw, valid = (getattr(agents, name).clone() for name in ("token", "xy", "yaw", "valid"))
-    steps = xy.new_zeros((len(agents), (NUM_TOKENS - HISTORY_TOKENS) * STEPS_PER_TOKEN, 3))
-    for slot in range(HISTORY_TOKENS, NUM_TOKENS):
-        now = xy[:, slot - 1], yaw[:, slot - 1]
-        decision = Decision(logits=logits, slot=slot, agents=agents, xy=now[0], yaw=now[1], network=network, rngs=rngs)
-        token[:, slot] = choose(decision)
-        path = torch.stack(execute(network, agents.type, token[:, slot], *now), -1)
-        first = (slot - HISTORY_TOKENS) * STEPS_PER_TOKEN
-        steps[:, first : first + STEPS_PER_TOKEN] = path
-        xy[:, slot], yaw[:, slot], valid[:, slot] = path[:, -1, :2], path[:, -1, 2], valid[:, slot - 1]
-        if slot + 1 < NUM_TOKENS:
-            logits = decoder.advance(agents, token[:, slot], xy[:, slot], yaw[:, slot], valid[:, slot])
-    network.train(was_training)
-    return Rollouts(agents=agents.moved(token, xy, yaw, valid), steps=steps)
+    with evaluating(network), torch.no_grad():
+        decoder = Decoder(network, batch, map_features, table_rows)
+        agents = batch.agents
+        for slot in range(HISTORY_TOKENS):  # the same in all rollouts
+            seen = agents.token[:, slot], agents.xy[:, slot], agents.yaw[:, slot], agents.valid[:, slot]
+            logits = decoder.advance(agents, *seen)
+        if num > 1:
+            rows = rollout_rows(agents, num)
+            decoder.repeat(rows)
+            logits = logits[rows]
+        agents = agents.repeat(num)
+        token, xy, yaw, valid = (getattr(agents, name).clone() for name in ("token", "xy", "yaw", "valid"))
+        steps = xy.new_zeros((len(agents), (NUM_TOKENS - HISTORY_TOKENS) * STEPS_PER_TOKEN, 3))
+        for slot in range(HISTORY_TOKENS, NUM_TOKENS):
+            now = xy[:, slot - 1], yaw[:, slot - 1]
+            decision = Decision(
+                logits=logits, slot=slot, agents=agents, xy=now[0], yaw=now[1], network=network, rngs=rngs
+            )
+            token[:, slot] = choose(decision)
+            path = torch.stack(execute(network, agents.type, token[:, slot], *now), -1)
+            first = (slot - HISTORY_TOKENS) * STEPS_PER_TOKEN
+            steps[:, first : first + STEPS_PER_TOKEN] = path
+            xy[:, slot], yaw[:, slot], valid[:, slot] = path[:, -1, :2], path[:, -1, 2], valid[:, slot - 1]
+            if slot + 1 < NUM_TOKENS:
+                logits = decoder.advance(agents, token[:, slot], xy[:, slot], yaw[:, slot], valid[:, slot])
+        return Rollouts(agents=agents.moved(token, xy, yaw, valid), steps=steps)
 
 
 def execute(network: SmartNetwork, type: Tensor, token: Tensor, xy: Tensor, yaw: Tensor) -> tuple[Tensor, ...]:

@@ -13,7 +13,7 @@ from trafficgym.errors import ConfigError, names_nearest
 from trafficgym_agents.policies.distributions import Gaussian
 from trafficgym_agents.policies.smart.batch import AgentBatch, Batch
 from trafficgym_agents.policies.smart.config import HISTORY_TOKENS, NUM_TOKENS, STEPS_PER_TOKEN
-from trafficgym_agents.policies.smart.decoding import TABLE_ROWS, Decoder, rollout_rows, uniform
+from trafficgym_agents.policies.smart.decoding import TABLE_ROWS, Decoder, evaluating, rollout_rows, uniform
 from trafficgym_agents.policies.smart.targets import tokens_towards
 from trafficgym_agents.policies.trajectory.network import TrajectoryNetwork
 from trafficgym_agents.policies.trajectory.poses import own_velocity, placed
@@ -85,7 +85,6 @@ class PlanRollouts:
         return self.batch.agents
 
 
-@torch.no_grad()
 def roll_out(
     network: TrajectoryNetwork,
     batch: Batch,
@@ -97,41 +96,44 @@ def roll_out(
     table_rows: int = TABLE_ROWS,
 ) -> PlanRollouts:
     """Drive all agents of all scenes to the end of their slots; for the arguments see `smart.decoding.roll_out`."""
-    was_training = network.training
-    network.eval()
-    decoder = Decoder(network.trunk, batch, map_features, table_rows)
-    log = on_log(network, batch)
-    for slot in range(HISTORY_TOKENS):  # the same in all rollouts
-        x = decoder.features(log.agents, *_slot(log.agents, slot))
-    rows = rollout_rows(log.agents, num)
-    decoder.repeat(rows)
-    x, agents, velocity, plan = x[rows], log.agents.repeat(num), log.velocity[rows], log.plan[rows]
-    token, xy, yaw, valid = (getattr(agents, name).clone() for name in ("token", "xy", "yaw", "valid"))
-    agents = agents.moved(token, xy, yaw, valid)  # written to below
-    steps = xy.new_zeros((len(agents), (NUM_TOKENS - HISTORY_TOKENS) * STEPS_PER_TOKEN, 3))
-    for slot in range(HISTORY_TOKENS, NUM_TOKENS):
-        before = velocity[:, slot - 1]
-        plan[:, slot] = choose(
-            PlanDecision(
-                plans=network.plans(x, before), slot=slot, agents=agents, velocity=before, network=network, rngs=rngs
+    with evaluating(network), torch.no_grad():
+        decoder = Decoder(network.trunk, batch, map_features, table_rows)
+        log = on_log(network, batch)
+        for slot in range(HISTORY_TOKENS):  # the same in all rollouts
+            x = decoder.features(log.agents, *_slot(log.agents, slot))
+        rows = rollout_rows(log.agents, num)
+        decoder.repeat(rows)
+        x, agents, velocity, plan = x[rows], log.agents.repeat(num), log.velocity[rows], log.plan[rows]
+        token, xy, yaw, valid = (getattr(agents, name).clone() for name in ("token", "xy", "yaw", "valid"))
+        agents = agents.moved(token, xy, yaw, valid)  # written to below
+        steps = xy.new_zeros((len(agents), (NUM_TOKENS - HISTORY_TOKENS) * STEPS_PER_TOKEN, 3))
+        for slot in range(HISTORY_TOKENS, NUM_TOKENS):
+            before = velocity[:, slot - 1]
+            plan[:, slot] = choose(
+                PlanDecision(
+                    plans=network.plans(x, before),
+                    slot=slot,
+                    agents=agents,
+                    velocity=before,
+                    network=network,
+                    rngs=rngs,
+                )
             )
+            way = network.space.trajectory(plan[:, slot], before)[:, :STEPS_PER_TOKEN]
+            token[:, slot] = tokens_towards(network.trunk, agents.type, way[:, -1])
+            velocity[:, slot] = own_velocity(way[:, -2], way[:, -1])
+            path = placed(torch.cat([xy[:, slot - 1], yaw[:, slot - 1, None]], -1), way)
+            first = (slot - HISTORY_TOKENS) * STEPS_PER_TOKEN
+            steps[:, first : first + STEPS_PER_TOKEN] = path
+            xy[:, slot], yaw[:, slot], valid[:, slot] = path[:, -1, :2], path[:, -1, 2], valid[:, slot - 1]
+            if slot + 1 < NUM_TOKENS:
+                x = decoder.features(agents, *_slot(agents, slot))
+        known = torch.full_like(token, network.space.segments)
+        known[:, :HISTORY_TOKENS] = log.known[rows, :HISTORY_TOKENS]
+        driven = PlanBatch(
+            scene_ids=batch.scene_ids, map=batch.map, agents=agents, velocity=velocity, plan=plan, known=known
         )
-        way = network.space.trajectory(plan[:, slot], before)[:, :STEPS_PER_TOKEN]
-        token[:, slot] = tokens_towards(network.trunk, agents.type, way[:, -1])
-        velocity[:, slot] = own_velocity(way[:, -2], way[:, -1])
-        path = placed(torch.cat([xy[:, slot - 1], yaw[:, slot - 1, None]], -1), way)
-        first = (slot - HISTORY_TOKENS) * STEPS_PER_TOKEN
-        steps[:, first : first + STEPS_PER_TOKEN] = path
-        xy[:, slot], yaw[:, slot], valid[:, slot] = path[:, -1, :2], path[:, -1, 2], valid[:, slot - 1]
-        if slot + 1 < NUM_TOKENS:
-            x = decoder.features(agents, *_slot(agents, slot))
-    network.train(was_training)
-    known = torch.full_like(token, network.space.segments)
-    known[:, :HISTORY_TOKENS] = log.known[rows, :HISTORY_TOKENS]
-    driven = PlanBatch(
-        scene_ids=batch.scene_ids, map=batch.map, agents=agents, velocity=velocity, plan=plan, known=known
-    )
-    return PlanRollouts(batch=driven, steps=steps)
+        return PlanRollouts(batch=driven, steps=steps)
 
 
 def _slot(agents: AgentBatch, slot: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -79,7 +79,7 @@ class Follower:
         self.known, self.tokenizer, self.sees_newcomers = known, known.tokenizer, sees_newcomers
 
     def follow(
-        self, world: World, due: Sequence[int], episodes: dict[int, Episode]
+        self, world: World, due: Sequence[int], episodes: dict[int, Episode], goals: Float | None = None
     ) -> Iterator[tuple[list[int], Tensor]]:
         """Take in what happened in the worlds `due`.
 
@@ -87,6 +87,7 @@ class Follower:
             world: The worlds.
             due: Those that decide now.
             episodes: Of each world that has been followed; brought up to date.
+            goals: Where slots are to go, ``[B, N, 2]`` m in the scene frame, NaN where nowhere; None: nobody.
 
         Yields:
             Worlds, and logits of the next token of their episodes' agents, ``[N, V]``, world after world.
@@ -101,29 +102,34 @@ class Follower:
         in_use = {b: episode.beginning for b, episode in episodes.items()} | {b: Beginning.of(world, b) for b in begun}
         stage = self.known.stage(in_use.values())
         if begun:
-            found, logits = self._begin(world, begun, stage)
+            found, logits = self._begin(world, begun, stage, goals)
             episodes.update(zip(begun, found, strict=True))
             yield begun, logits
         if going:
-            found, logits = self._go_on(world, going, known, stage)
+            found, logits = self._go_on(world, going, known, stage, goals)
             episodes.update(zip(going, found, strict=True))
             yield going, logits
 
-    def _begin(self, world: World, worlds: Sequence[int], stage: Stage) -> tuple[list[Episode], Tensor]:
+    def _begin(
+        self, world: World, worlds: Sequence[int], stage: Stage, goals: Float | None
+    ) -> tuple[list[Episode], Tensor]:
         """Read the history of worlds whose episodes begin.
 
-        It is the same in all that hold a scene, and they go on from it as rollouts of one scene do.
+        It is the same in all that hold a scene and have the same goals; they go on from it as rollouts of one scene do.
 
         Returns:
             An episode for each of `worlds`, and the logits of all their agents, ``[N, V]``, world after world.
         """
-        heads: dict[Beginning, int] = {}
+        heads: dict[tuple[Beginning, bytes], int] = {}
         for b in worlds:
-            heads.setdefault(Beginning.of(world, b), b)
-        agents = [self.known.of(head).tokens.agents for head in heads]
+            heads.setdefault(_head(world, b, goals), b)
+        agents = [self.known.of(beginning).tokens.agents for beginning, _ in heads]
         slots = [_slots(world, b, a.track) for b, a in zip(heads.values(), agents, strict=True)]
-        number = np.repeat([stage.number[head] for head in heads], [len(slot) for slot in slots])
-        who = crowd(number, number, _joined(agents, "type"), _joined(agents, "size"), self.known.device)
+        sizes = [len(slot) for slot in slots]
+        number = np.repeat([stage.number[beginning] for beginning, _ in heads], sizes)
+        group = np.repeat(np.arange(len(sizes)), sizes)
+        goal = self._goals(world, list(heads.values()), slots, goals)
+        who = crowd(number, group, _joined(agents, "type"), _joined(agents, "size"), goal, self.known.device)
         stage.decoder.follow(None)
         for q in range(HISTORY_TOKENS):
             moves = Moves(*(_joined(agents, name)[:, q] for name in Moves._fields))
@@ -131,11 +137,11 @@ class Follower:
                 states = [self._states(world, b, slot) for b, slot in zip(heads.values(), slots, strict=True)]
                 moves = moves._replace(xy=_joined(states, "xy"), yaw=_joined(states, "yaw"))
             logits = stage.decoder.advance(who, *moves.tensors(self.known.device))
-        past, rows = stage.decoder.past, slices([len(slot) for slot in slots])
+        past, rows = stage.decoder.past, slices(sizes)
         found = {
             head: Episode(
-                beginning=head,
-                step=head.step,
+                beginning=head[0],
+                step=head[0].step,
                 slot=slot,
                 type=a.type,
                 size=a.size,
@@ -145,11 +151,16 @@ class Follower:
             for head, slot, a, which in zip(heads, slots, agents, rows, strict=True)
         }
         rows_of = dict(zip(heads, rows, strict=True))
-        mine = [Beginning.of(world, b) for b in worlds]
+        mine = [_head(world, b, goals) for b in worlds]
         return [found[head] for head in mine], torch.cat([logits[rows_of[head]] for head in mine])
 
     def _go_on(
-        self, world: World, worlds: Sequence[int], episodes: Sequence[Episode], stage: Stage
+        self,
+        world: World,
+        worlds: Sequence[int],
+        episodes: Sequence[Episode],
+        stage: Stage,
+        goals: Float | None,
     ) -> tuple[list[Episode], Tensor]:
         """Take in what happened in worlds since the last decision; returned is the same as from `_begin`."""
         pairs = zip(worlds, episodes, strict=True)
@@ -157,7 +168,8 @@ class Follower:
         sizes = [len(episode) for episode in known]
         number = np.repeat([stage.number[episode.beginning] for episode in known], sizes)
         group = np.repeat(np.arange(len(sizes)), sizes)
-        who = crowd(number, group, _joined(known, "type"), _joined(known, "size"), self.known.device)
+        goal = self._goals(world, worlds, [episode.slot for episode in known], goals)
+        who = crowd(number, group, _joined(known, "type"), _joined(known, "size"), goal, self.known.device)
         past = Past.join([episode.past for episode in known])
         states = [self._states(world, b, episode.slot) for b, episode in zip(worlds, known, strict=True)]
         moves = self._moves(_joined(known, "type"), past, States(*(_joined(states, name) for name in States._fields)))
@@ -186,6 +198,14 @@ class Follower:
             size=np.concatenate([episode.size, world.state.table[b, slot, LENGTH : LENGTH + 3]]),
             past=Past.join([episode.past, Past.none(self.known.network, len(slot))]),
         )
+
+    def _goals(self, world: World, worlds: Sequence[int], slots: Sequence[Int], goals: Float | None) -> Float:
+        """Of slots of worlds in the frame of the network, ``[n, 2]`` m; NaN where there is none."""
+        if goals is None:
+            return np.full((sum(len(slot) for slot in slots), 2), np.nan, np.float32)
+        origins = (source_origin(world.scenes[b], self.tokenizer.frame)[:2] for b in worlds)
+        parts = zip(worlds, slots, origins, strict=True)
+        return np.concatenate([in_source(goals[b, slot], origin) for b, slot, origin in parts])
 
     def _states(self, world: World, b: int, slot: Int) -> States:
         table, origin = world.state.table[b, slot], source_origin(world.scenes[b], self.tokenizer.frame)
@@ -218,6 +238,10 @@ class Follower:
         return match_motion(
             self.tokenizer.ends, np.zeros(len(slot), np.int64), here[:, (X, Y)], here[:, YAW], to_xy, yaw
         )
+
+
+def _head(world: World, b: int, goals: Float | None) -> tuple[Beginning, bytes]:
+    return Beginning.of(world, b), b"" if goals is None else goals[b].tobytes()
 
 
 def _check(world: World, b: int, episode: Episode | None) -> Episode:

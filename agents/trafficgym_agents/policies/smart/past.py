@@ -87,7 +87,12 @@ class LiveDecoder(Decoder):
 
 
 def crowd(
-    scene: NDArray[np.int64], group: NDArray[np.int64], type: NDArray[np.int64], size: NDArray[np.float32], device: Any
+    scene: NDArray[np.int64],
+    group: NDArray[np.int64],
+    type: NDArray[np.int64],
+    size: NDArray[np.float32],
+    goal: NDArray[np.float32],
+    device: Any,
 ) -> AgentBatch:
     """N agents of whom it is known who they are (see `AgentBatch`), and no slot."""
     num = len(type)
@@ -108,4 +113,5 @@ def crowd(
         path=no_pose,
         path_valid=no_mask,
         learns=torch.ones(num, dtype=torch.bool, device=device),
+        goal=torch.from_numpy(goal).to(device),
     )

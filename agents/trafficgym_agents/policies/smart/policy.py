@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -22,6 +23,7 @@ from trafficgym_agents.policies.smart.network import SmartNetwork
 from trafficgym_agents.policies.smart.sampling import Sampling
 from trafficgym_agents.policies.smart.tokenizer import Tokenizer
 from trafficgym_agents.policies.smart.vocabulary import CLASSES
+from trafficgym_agents.policies.smart.world_goals import Goals, GoalSource, goals_of
 
 Float = NDArray[np.float32]
 Int = NDArray[np.int64]
@@ -50,6 +52,9 @@ class SmartPolicy:
         sees_newcomers: Whether it sees agents of the log that appear after the beginning. They are in the way of those
             it drives, but also tell of the log's future: rollouts without a world, and the Sim Agents challenge, do
             without them.
+        goals: Where the agents that it drives are to go, if the network takes goals (`SmartConfig.goal`): ``"none"``,
+            ``"world"`` (where their logs end, of those whose logs go anywhere), or a function that is asked at each
+            decision. `act` and `actions` take others for agents by name. Goals may be others at each decision.
         table_rows: See `SmartNetwork.forward`.
 
     Attributes:
@@ -63,9 +68,15 @@ class SmartPolicy:
         *,
         name: str = "smart",
         sees_newcomers: bool = True,
+        goals: GoalSource = "none",
         table_rows: int = TABLE_ROWS,
     ) -> None:
+        if isinstance(goals, str) and goals not in ("none", "world"):
+            raise ConfigError(f"policy {name!r}: goals are {goals!r}; give 'none', 'world', or a function of the world")
         self.network, self.sampling, self.name = network, sampling or Sampling(), name
+        self.goals = goals
+        if goals != "none":
+            self._check_takes_goals()
         self.dynamics: MotionTokens = network.vocabulary.dynamics()
         tokenizer = Tokenizer(network.vocabulary, frame="source" if network.config.zero_fill_quirk else "scene")
         self._follower = Follower(KnownScenes(network, tokenizer, table_rows), sees_newcomers)
@@ -80,31 +91,37 @@ class SmartPolicy:
         self._learners = WeakKeyDictionary()
 
     @classmethod
-    def load(cls, path: Path | str, sampling: Sampling | None = None, *, name: str = "smart") -> SmartPolicy:
+    def load(
+        cls, path: Path | str, sampling: Sampling | None = None, *, name: str = "smart", goals: GoalSource = "none"
+    ) -> SmartPolicy:
         """The policy of a checkpoint; see `load_smart`.
 
         Raises:
             ConfigError: there is no such file, or it is of no use.
         """
-        return cls(load_smart(path)[0], sampling, name=name)
+        return cls(load_smart(path)[0], sampling, name=name, goals=goals)
 
     @property
     def is_random(self) -> bool:
         """Whether other seeds give other tokens."""
         return self.sampling.top_k != 1
 
-    def actions(self, world: World, num_agents: int | None = None) -> Int:
+    def actions(
+        self, world: World, num_agents: int | None = None, *, goals: Goals | Sequence[Goals] | None = None
+    ) -> Int:
         """What the external agents of a world would do; to be asked at each of their decisions.
 
         Args:
             world: One whose dynamics are `dynamics`, such as ``env.world`` of a vector environment.
             num_agents: A, such as ``env.num_agents``; default `World.num_agents`.
+            goals: Of some agents, for this decision: ``{"agent_0": (x, y)}`` in metres in the scene frame; with more
+                than one world, a list with such a mapping for each.
 
         Returns:
             Numbers of tokens, int64 ``[B, A, 1]``; 0 for agents that are not alive.
 
         Raises:
-            ConfigError: the world has other dynamics, or see `act`.
+            ConfigError: the world has other dynamics, a goal is of no use (`goals_of`), or see `act`.
         """
         given, num = world.dynamics, world.num_agents
         if not isinstance(given, MotionTokens) or not all(
@@ -116,29 +133,46 @@ class SmartPolicy:
             )
         mask = world.alive.copy()
         mask[:, num:] = False
-        found = self._act(world, mask, self._learners.setdefault(world, {}))
+        mine = np.zeros_like(mask)
+        mine[:, :num] = world.agents
+        where = self._goals(world, goals, mine)
+        found = self._act(world, mask, self._learners.setdefault(world, {}), where)
         found = np.where(mask[..., None], found, 0)[:, :num].astype(np.int64)
         return np.pad(found, ((0, 0), (0, num_agents - num if num_agents is not None else 0), (0, 0)))
 
-    def act(self, world: World, mask: Bool) -> Float:
-        """Numbers of tokens; see `trafficgym.world.controllers.Policy.act`.
+    def act(self, world: World, mask: Bool, goals: Goals | Sequence[Goals] | None = None) -> Float:
+        """Numbers of tokens; see `trafficgym.world.controllers.Policy.act`, and `actions` for goals.
 
         Raises:
             SceneError: an episode begins without a vehicle, pedestrian or cyclist.
-            ConfigError: it has not been asked from the beginning of an episode on, every half second, or the network
-                is broken.
+            ConfigError: it has not been asked from the beginning of an episode on, every half second, the network is
+                broken or takes no goals, or a goal is of no use (`goals_of`).
         """
-        return self._act(world, mask, world.memory_of(self).setdefault("episodes", {}))
+        episodes = world.memory_of(self).setdefault("episodes", {})
+        mine = world.policy_index == world.policies.index(self)
+        return self._act(world, mask, episodes, self._goals(world, goals, mine))
+
+    def _goals(self, world: World, given: Goals | Sequence[Goals] | None, mine: Bool) -> Float | None:
+        if given is not None:
+            self._check_takes_goals()
+        return goals_of(self.goals, world, given, mine, self.name)
+
+    def _check_takes_goals(self) -> None:
+        if self.network.config.goal is None:
+            raise ConfigError(
+                f"policy {self.name!r}: its network takes no goals; make one that does of it with "
+                'conditioned(network, "indication"), and train that'
+            )
 
     @torch.no_grad()
-    def _act(self, world: World, mask: Bool, episodes: dict[int, Episode]) -> Float:
+    def _act(self, world: World, mask: Bool, episodes: dict[int, Episode], goals: Float | None) -> Float:
         actions = np.zeros((*mask.shape, 1), np.float32)
         due = np.flatnonzero(mask.any(1)).tolist()
         was_training = self.network.training
         if was_training:
             self.network.eval()
         try:
-            for worlds, logits in self._follower.follow(world, due, episodes) if due else ():
+            for worlds, logits in self._follower.follow(world, due, episodes, goals) if due else ():
                 known = [episodes[b] for b in worlds]
                 slots = [episode.slot for episode in known]
                 where = np.repeat(worlds, [len(slot) for slot in slots]), np.concatenate(slots)

@@ -28,6 +28,7 @@ def simulate(
     *,
     num: int = 32,
     seed: int = 0,
+    goals: Sequence[NDArray[np.floating]] | None = None,
     table_rows: int = TABLE_ROWS,
 ) -> Iterator[Float]:
     """Roll scenes out, one after the other.
@@ -42,19 +43,37 @@ def simulate(
         choose: Picks tokens, such as `Sampling`.
         num: R, of each scene.
         seed: Decides everything random; a scene's rollouts do not depend on the others.
+        goals: Of all tracks of each scene, ``[A, 2]`` m in the frame of the tokens, NaN where there is none; None:
+            nobody has one.
         table_rows: See `SmartNetwork.forward`.
 
     Yields:
         x, y, z [m] and yaw [rad] of all tracks of the scene in its order, for the 80 steps after "now", float32
         ``[R, A, 80, 4]``; tracks that are not there "now" are 0.
     """
-    for scene, of_scene in zip(scenes, tokens, strict=True):
-        rngs = [rollout_rng(seed, scene, number) for number in range(num)]
+    for s, (scene, of_scene) in enumerate(zip(scenes, tokens, strict=True)):
+        rngs = [rollout_rng(seed, scene, rollout) for rollout in range(num)]
         batch = Batch.of([of_scene], device=str(network.sizes.device))
+        if goals is not None:
+            batch = batch.with_goals(goals_of_tracks([of_scene], [goals[s]]))
         if not network.config.zero_fill_quirk:
             batch = from_the_log(batch)
         rollouts = roll_out(network, batch, choose, num=num, rngs=rngs, table_rows=table_rows)
         yield as_tracks(scene, of_scene, rollouts.steps)
+
+
+def goals_of_tracks(tokens: Sequence[SceneTokens], goals: Sequence[NDArray[np.floating]]) -> torch.Tensor:
+    """Goals for `Batch.with_goals`, of those for the tracks of scenes.
+
+    Args:
+        tokens: The scenes of the batch, in its order.
+        goals: Of each scene, ``[A, 2]`` m in the frame of the tokens, NaN where a track has none.
+
+    Returns:
+        float32 ``[N, 2]``, of the agents of the batch before they are repeated.
+    """
+    parts = [np.asarray(own, np.float32)[scene.agents.track] for scene, own in zip(tokens, goals, strict=True)]
+    return torch.from_numpy(np.concatenate(parts))
 
 
 def from_the_log(batch: Batch) -> Batch:

@@ -32,7 +32,7 @@ from trafficgym_agents.policies.smart.checkpoint import load_smart
 from trafficgym_agents.policies.smart.sampling import Sampling
 from trafficgym_agents.policies.smart.simulation import simulate
 from trafficgym_agents.policies.smart.tokenizer import Tokenizer
-from trafficgym_baselines.crashes import CrashPair, Search, find_crash_pair
+from trafficgym_baselines.crashes import SHOWN_AFTER, CrashPair, Search, find_crash_pair
 from trafficgym_baselines.sources import held_out_scenes
 
 Picture = NDArray[np.uint8]
@@ -90,7 +90,7 @@ def film(pair: CrashPair, path: Path, *, size: int = 440, titles: tuple[str, str
 def _pictures(pair: CrashPair, size: int, titles: tuple[str, str]) -> Iterator[Picture]:
     painters = [Painter((size, size), Style(legend=False)) for _ in titles]
     camera = _camera(pair, size)
-    last = min(pair.crash.step + 1 + 20, pair.before.shape[1])
+    last = min(pair.crash.step + 1 + SHOWN_AFTER, pair.before.shape[1])
     picture = np.zeros((size + STRIP, 2 * size + GAP, 3), np.uint8)
     picture[:] = painters[0].style.palette.panel
     for k, title in enumerate(titles):

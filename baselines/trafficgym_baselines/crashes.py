@@ -18,7 +18,8 @@ from trafficgym.world.state import DT
 Float = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 
-SHOWN_BEFORE, SHOWN_AFTER = 15, 10  # steps; a crash is worth showing with at least so much around it
+SEEN_BEFORE, SEEN_AFTER = 15, 10  # steps; a crash is worth showing with at least so much around it
+SHOWN_AFTER = 20  # steps after which a film ends
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +33,12 @@ class Crash:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CrashPair:
-    """Two rollouts of one scene and seed: one crashes and the other doesn't."""
+    """Two rollouts of one scene and seed: one crashes, and the other doesn't as long as both are shown."""
 
     scene: Scene
     number: int  # of the rollout
     crash: Crash
+    crash_after: Crash | None  # later than what is shown
     before: Float  # (A, T, 4) x, y, z, yaw, scene frame, see `Habits.of`
     after: Float
 
@@ -54,8 +56,11 @@ class Search:
     def __str__(self) -> str:
         of = f"of {self.num_rollouts} rollouts of {self.num_scenes} scenes, {self.before} crash before and {self.after}"
         if self.pair is None:
-            return f"{of} after, but none of a seed that crashes only before in full view; try more scenes or rollouts"
-        return f"{of} after; shown is rollout {self.pair.number} of scene {self.pair.scene.id}"
+            none = "in none the crash can be seen while the other side of the same seed is free of any"
+            return f"{of} after, but {none}; try more scenes or rollouts"
+        later = self.pair.crash_after
+        rest = f", after the tuning nobody crashes until {DT * (later.step + 1):.1f} s" if later else ""
+        return f"{of} after; shown is rollout {self.pair.number} of scene {self.pair.scene.id}{rest}"
 
 
 def first_crash(scene: Scene, rollout: Float) -> Crash | None:
@@ -102,7 +107,7 @@ def _first_crash(motion: Float, half_length: Float, half_width: Float, present: 
 
 
 def find_crash_pair(rollouts: Iterable[tuple[Scene, Float, Float]]) -> Search:
-    """The pair whose crash is the fastest of those that can be seen coming.
+    """The pair whose crash is the fastest of those that can be seen coming, if possible without any crash after.
 
     Args:
         rollouts: Scenes, each with its rollouts before and after, ``[R, A, T, 4]``, the same seeds in the same order.
@@ -113,12 +118,17 @@ def find_crash_pair(rollouts: Iterable[tuple[Scene, Float, Float]]) -> Search:
         for number, (one, other) in enumerate(zip(before, after, strict=True)):
             crash, crash_after = first_crash(scene, one), first_crash(scene, other)
             counts = [counts[0] + (crash is not None), counts[1] + (crash_after is not None)]
-            if crash is None or crash_after is not None or not _is_shown(crash, one.shape[1]):
+            if crash is None or not _is_shown(crash, crash_after, one.shape[1]):
                 continue
-            if pair is None or crash.speed > pair.crash.speed:
-                pair = CrashPair(scene=scene, number=number, crash=crash, before=one, after=other)
+            found = CrashPair(scene=scene, number=number, crash=crash, crash_after=crash_after, before=one, after=other)
+            pair = found if pair is None else max(pair, found, key=_worth)
     return Search(pair=pair, num_scenes=num_scenes, num_rollouts=num, before=counts[0], after=counts[1])
 
 
-def _is_shown(crash: Crash, num_steps: int) -> bool:
-    return SHOWN_BEFORE <= crash.step < num_steps - SHOWN_AFTER
+def _worth(pair: CrashPair) -> tuple[bool, float]:
+    return pair.crash_after is None, pair.crash.speed
+
+
+def _is_shown(crash: Crash, after: Crash | None, num_steps: int) -> bool:
+    in_view = SEEN_BEFORE <= crash.step < num_steps - SEEN_AFTER
+    return in_view and (after is None or after.step > crash.step + SHOWN_AFTER)

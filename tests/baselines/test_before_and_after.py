@@ -64,8 +64,14 @@ def test_the_fastest_crash_in_full_view_is_picked_of_those_that_are_none_after()
     assert (search.num_rollouts, search.before, search.after) == (5, 4, 0)
     search = find_crash_pair([(scene, before, np.stack([fine, fine, slow, fine, fine]))])
     assert search.pair is not None and search.pair.number == 1
+    # The crash of 25 m/s is at 2.4 s, those of 18 and 14.9 m/s at 4.5 and 7.3 s, after the film has ended.
+    search = find_crash_pair([(scene, before[[2]], before[[1]])])
+    assert search.pair is not None and search.pair.crash_after is not None
+    assert str(search).endswith("after the tuning nobody crashes until 4.5 s")
+    search = find_crash_pair([(scene, before[[1, 2]], before[[0, 4]])])
+    assert search.pair is not None and search.pair.number == 0
     search = find_crash_pair([(scene, before[[0, 3]], before[[0, 0]])])
-    assert search.pair is None and "of 2 rollouts of 1 scenes, 1 crash before and 0 after, but none" in str(search)
+    assert search.pair is None and "of 2 rollouts of 1 scenes, 1 crash before and 0 after, but in none" in str(search)
 
 
 def test_the_film_shows_both_sides_and_marks_who_crashes(tmp_path: Path) -> None:

@@ -106,6 +106,11 @@ class SmartPolicy:
         """Whether other seeds give other tokens."""
         return self.sampling.top_k != 1
 
+    @property
+    def takes_goals(self) -> bool:
+        """Whether goals can be given to it."""
+        return self.network.config.goal is not None
+
     def actions(
         self, world: World, num_agents: int | None = None, *, goals: Goals | Sequence[Goals] | None = None
     ) -> Int:
@@ -158,7 +163,7 @@ class SmartPolicy:
         return goals_of(self.goals, world, given, mine, self.name)
 
     def _check_takes_goals(self) -> None:
-        if self.network.config.goal is None:
+        if not self.takes_goals:
             raise ConfigError(
                 f"policy {self.name!r}: its network takes no goals; make one that does of it with "
                 'conditioned(network, "indication"), and train that'

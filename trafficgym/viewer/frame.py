@@ -51,6 +51,15 @@ class Trails:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Goals:
+    """Where some of the ``N`` objects are to go."""
+
+    xy: Float  # (N, 2) m, scene frame
+    valid: Bool  # (N,) the object has a goal
+    taken: Bool  # (N,) its driver takes goals
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Frame:
     """One moment of ``N`` objects in the scene frame."""
 
@@ -68,6 +77,8 @@ class Frame:
     lamps: Lamps | None = None
     trails: Trails | None = None
     ghosts: Ghosts | None = None
+    goals: Goals | None = None
+    selected: int | None = None  # the object that gets the next goal
     focus: int | None = None  # the object to point out: ego, SDC, or the one that is followed
     text: tuple[str, ...] = ()  # lines for the upper left corner
     driver_labels: Mapping[Driver, str] = field(default_factory=dict)  # words for the legend other than the usual ones

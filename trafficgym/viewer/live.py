@@ -12,7 +12,8 @@ from trafficgym.metrics.criticality import conflicts
 from trafficgym.metrics.trajectories import Trajectories
 from trafficgym.viewer.clip import Clip
 from trafficgym.viewer.ego_driver import BICYCLE, EgoDriver
-from trafficgym.viewer.frame import TRAIL_STEPS, Frame, Trails, frame_of_world
+from trafficgym.viewer.frame import TRAIL_STEPS, Frame, Goals, Trails, frame_of_world
+from trafficgym.viewer.goals import ClickedGoals
 from trafficgym.viewer.palette import DRIVER_LABELS, EVENT_BADGES
 from trafficgym.world.config import WorldConfig
 from trafficgym.world.controllers import Control, Policy, select
@@ -32,7 +33,8 @@ class LiveRun:
     Args:
         scene: The scene.
         ego: Who drives the ego, by the name of a policy that `roll_out` knows; an `EgoDriver` leaves it to keys.
-        background: Who drives the others but the heroes, likewise.
+        background: Who drives the others but the heroes, likewise; one that takes goals (`GoalDriver`) gets those of
+            `send`.
         seed: Of the world.
 
     Attributes:
@@ -44,12 +46,13 @@ class LiveRun:
         ConfigError: no policy of that name.
     """
 
-    def __init__(self, scene: Scene, ego: str | Policy, *, background: str = "idm", seed: int = 0) -> None:
+    def __init__(self, scene: Scene, ego: str | Policy, *, background: str | Policy = "idm", seed: int = 0) -> None:
         for policy in (ego, background):
             if isinstance(policy, str):
                 check_policy(policy)
         self.scene, self.driver = scene, ego if isinstance(ego, EgoDriver) else None
-        control: Control = {"all": background, "ego": ego}
+        self._goals = ClickedGoals(background)
+        control: Control = {"all": self._goals.driver, "ego": ego}
         config = WorldConfig(watch_log=True)  # an ego that follows its log is judged like any other
         self._world = World([scene], dynamics=BICYCLE, control=control, config=config, seeds=[seed])
         self.num_steps = int(self._world.end_step[0] - self._world.step_index[0]) + 1
@@ -64,6 +67,15 @@ class LiveRun:
     def num_played(self) -> int:
         """How many states there are so far."""
         return len(self._frames)
+
+    @property
+    def goals(self) -> Goals:
+        """Who is sent where, and whose driver takes goals."""
+        return self._goals.marks(self._world)
+
+    def send(self, slot: int, goal: tuple[float, float] | None) -> None:
+        """Give a slot a goal, (x, y) m in the scene frame, or None, from the next decision of its driver on."""
+        self._goals.put(slot, goal)
 
     def frame(self, step: int) -> Frame:
         """State `step`, from 0; the run is played up to there."""
@@ -100,6 +112,8 @@ class LiveRun:
         for slot in np.flatnonzero(phases >= 0).tolist():
             script = self.scene.scripts[int(world.track[0, slot])]
             lines.append(f"hero {frame.id[slot]}: {script.phases[phases[slot]].name}")
+        ways = self._goals.watch(world.state.x[0], world.state.y[0], frame.time_s)
+        lines += [f"agent {frame.id[slot]}: {words}" for slot, words in ways]
         lines.append(f"TTC {_seconds(ttc)}   least {_seconds(self._least_ttc)}")
         return (*lines, *(f"{word} at {time:.1f} s" for word, time in self._infractions.items()))
 
@@ -119,7 +133,7 @@ def _seconds(time: float) -> str:
     return f"{time:.1f} s" if math.isfinite(time) else "-"
 
 
-def live_clip(scene: Scene, *, title: str = "", background: str = "idm", seed: int = 0) -> Clip:
+def live_clip(scene: Scene, *, title: str = "", background: str | Policy = "idm", seed: int = 0) -> Clip:
     """The scene as a run that keys can join; see `LiveRun`."""
     run = LiveRun(scene, EgoDriver(), background=background, seed=seed)
     return Clip(scene=scene, num_steps=run.num_steps, frame=run.frame, title=title, run=run)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from trafficgym.errors import ConfigError
 from trafficgym.viewer.agent_shapes import Bodies, agent_boxes, driver_colors, ghost_boxes, lamp_boxes
+from trafficgym.viewer.goal_shapes import goal_boxes
 from trafficgym.viewer.overlay import draw_badges, draw_hud, draw_ids, draw_legend, draw_scale_bar
 from trafficgym.viewer.palette import DARK, Palette
 from trafficgym.viewer.raster import draw_boxes, draw_trails
@@ -88,6 +89,8 @@ class Painter:
             draw_boxes(canvas, lamp_boxes(frame.lamps.state[lit], at, heading, palette, camera.scale))
         if self.style.ghosts and frame.ghosts is not None:
             draw_boxes(canvas, ghost_boxes(frame, frame.ghosts, palette, camera, self.size))
+        if frame.goals is not None:
+            draw_boxes(canvas, goal_boxes(frame, frame.goals, palette, camera, self.size))
         draw_boxes(canvas, agent_boxes(frame, shown, bodies, palette))
         draw_badges(self.surface, canvas, frame.state[shown], bodies, palette)
         if self.style.ids:

@@ -68,6 +68,7 @@ class Palette:
     text_dim: Color = (150, 158, 170)
     panel: Color = (12, 14, 18)
     accent: Color = (86, 180, 233)
+    goal: Color = (120, 235, 255)
     drivers: Mapping[Driver, Color] = field(
         default_factory=lambda: {
             Driver.EXTERNAL: (255, 176, 32),
@@ -123,6 +124,7 @@ LIGHT = Palette(
     text_dim=(96, 104, 115),
     panel=(252, 252, 252),
     accent=(0, 114, 178),
+    goal=(0, 96, 200),
     drivers={
         Driver.EXTERNAL: (240, 150, 0),
         Driver.LOG: (126, 138, 153),

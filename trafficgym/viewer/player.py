@@ -60,6 +60,8 @@ class Player:
             live=self.clip.run is not None,
             drives=False,
             held=frozenset(),
+            selected=None,
+            notice="",
         )
         if not is_again:
             self._look()
@@ -83,6 +85,9 @@ class Player:
             self._painter = Painter(self.state.picture_size, self.state.style)
         self._painter.style = self.state.style
         self.frame = self.clip.at(self.state.time)
+        if self.clip.run is not None:
+            text = (*self.frame.text, self.state.notice) if self.state.notice else self.frame.text
+            self.frame = replace(self.frame, goals=self.clip.run.goals, selected=self.state.selected, text=text)
         follow = self.state.follow
         if follow is not None:
             self.frame = replace(self.frame, focus=follow)
@@ -100,6 +105,7 @@ class Player:
         if (self.state.scene, self.state.attempt) != self._loaded:
             self._load()
         self._drive()
+        self._send()
         self._settle()
 
     def _drive(self) -> None:
@@ -114,6 +120,16 @@ class Player:
         )
         if held and self.state.time < run.num_played - 2:
             self.state = replace(self.state, time=float(run.num_played - 1))
+
+    def _send(self) -> None:
+        """Pass on goals; they count, too, from where the run has got to."""
+        run, sent = self.clip.run, self.state.sent
+        self.state = replace(self.state, sent=())
+        if run is None or not sent:
+            return
+        for slot, goal in sent:
+            run.send(slot, goal)
+        self.state = replace(self.state, time=max(self.state.time, float(run.num_played - 1)))
 
     def draw(self, surface: pygame.Surface) -> None:
         """Draw picture and bar onto `surface`, which has the state's `size`; save a picture where one is wanted."""

@@ -12,6 +12,8 @@ import pygame
 from trafficgym.viewer.camera import Camera
 from trafficgym.viewer.frame import Frame
 from trafficgym.viewer.painter import Style
+from trafficgym.viewer.palette import DRIVER_LABELS
+from trafficgym.world.state import Driver
 
 BAR = 36  # px, height of the timeline below the picture
 STEPS_PER_SECOND = 10.0
@@ -48,6 +50,8 @@ LIVE_HELP = (
     ("drag", "move the picture, or the time on the bar:"),
     ("", "back to what was played, or on with the run"),
     ("click  tab  f", "follow what is clicked, the next agent, the ego"),
+    ("click, click", "an agent, and where it is to go, if its driver takes goals"),
+    ("right click  esc", "take the goal back; right click again: all goals"),
     ("r", "see everything"),
     ("i t l", "ids, trails, legend"),
     ("s", "save a picture"),
@@ -76,6 +80,9 @@ class PlayerState:
     live: bool = False  # the arrows drive the ego
     held: frozenset[int] = frozenset()  # keys that drive and are down
     drives: bool = False  # the ego is driven by keys
+    selected: int | None = None  # object that gets the next goal
+    sent: tuple[tuple[int, tuple[float, float] | None], ...] = ()  # goals that the loop passes on and clears
+    notice: str = ""  # the last line of the text
     attempt: int = 0  # how often the run was begun anew
     wants_fit: bool = False  # the loop fits the camera and clears this
     wants_picture: bool = False  # the loop saves a picture and clears this
@@ -116,8 +123,33 @@ def handle(state: PlayerState, event: pygame.event.Event, frame: Frame) -> Playe
     if event.type == pygame.MOUSEBUTTONUP and event.button == 1:
         clicked = state.drag == "pan" and state.moved < CLICK
         state = replace(state, drag="")
-        return replace(state, follow=_agent_at(state, event.pos, frame)) if clicked else state
+        return _click(state, event.pos, frame) if clicked else state
+    if event.type == pygame.MOUSEBUTTONDOWN and event.button == 3 and event.pos[1] < state.picture_size[1]:
+        return _take_back(state, frame)
     return state
+
+
+def _click(state: PlayerState, pixel: tuple[int, int], frame: Frame) -> PlayerState:
+    """Select an agent that can have a goal, and then its goal; follow others."""
+    agent, goals = _agent_at(state, pixel, frame), frame.goals
+    if agent is not None and goals is not None:
+        if goals.taken[agent]:
+            return replace(state, selected=agent, notice=f"agent {frame.id[agent]}: click where it is to go")
+        driver = Driver(int(frame.controller[agent]))
+        word = frame.driver_labels.get(driver, DRIVER_LABELS.get(driver, "nobody"))
+        state = replace(state, selected=None, notice=f"agent {frame.id[agent]}: its driver ({word}) takes no goals")
+    elif agent is None and state.selected is not None:
+        x, y = state.camera.to_scene(pixel, state.picture_size).tolist()
+        return replace(state, selected=None, sent=(*state.sent, (state.selected, (x, y))), notice="")
+    return replace(state, follow=agent, notice=state.notice if agent is not None else "")
+
+
+def _take_back(state: PlayerState, frame: Frame) -> PlayerState:
+    """Let the selected agent go where it likes, or, without one, all of them."""
+    if frame.goals is None:
+        return state
+    slots = np.flatnonzero(frame.goals.valid).tolist() if state.selected is None else [state.selected]
+    return replace(state, selected=None, sent=(*state.sent, *((slot, None) for slot in slots)), notice="")
 
 
 def _press(state: PlayerState, event: pygame.event.Event, frame: Frame) -> PlayerState:
@@ -135,6 +167,8 @@ def _press(state: PlayerState, event: pygame.event.Event, frame: Frame) -> Playe
 
 
 def _press_live(state: PlayerState, event: pygame.event.Event, frame: Frame) -> PlayerState:
+    if event.key == pygame.K_ESCAPE and state.selected is not None and not state.show_help:
+        return _take_back(state, frame)
     if event.key in ARROWS:
         return replace(state, held=state.held | {event.key}, drives=True)
     act = _LIVE_KEYS.get(event.key)

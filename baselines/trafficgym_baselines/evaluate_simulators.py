@@ -37,11 +37,13 @@ from trafficgym.world.config import WorldConfig
 from trafficgym.world.dynamics import TargetPose
 from trafficgym.world.recorded_rollouts import RecordedRollouts
 from trafficgym.world.roll_out import roll_out_batch
-from trafficgym_agents.policies.smart.checkpoint import load_smart
-from trafficgym_agents.policies.smart.network import SmartNetwork
+from trafficgym_agents.algorithms.actors import Actor, PlanActor, TokenActor
+from trafficgym_agents.algorithms.checkpoints import load_actor
+from trafficgym_agents.algorithms.hindsight import logged_goals
+from trafficgym_agents.policies.smart import simulation as smart
 from trafficgym_agents.policies.smart.sampling import Sampling
-from trafficgym_agents.policies.smart.simulation import simulate
 from trafficgym_agents.policies.smart.tokenizer import Tokenizer
+from trafficgym_agents.policies.trajectory import simulation as trajectory
 from trafficgym_baselines.habit_table import Row, habit_row, habit_table, print_habits
 from trafficgym_baselines.sources import held_out_scenes
 from trafficgym_scenarios import expert_policy
@@ -76,6 +78,8 @@ class Args:
     """How networks draw tokens."""
     seed: int = 0
     workers: int = 1
+    goals: bool = False
+    """Tell networks that take goals where the log ends."""
     habits: bool = False
     """Print headway, jerk and lane changes as well, which are not in the metric."""
     out: Path = Path("runs/evaluation")
@@ -100,10 +104,18 @@ def score(args: Args, unit: Unit) -> tuple[Unit, Row]:
     if unit.simulator in WITHOUT_NETWORK:
         rollouts = _driven(scene, unit.simulator, args)
         return unit, _row(realism.score(rollouts)) | habit_row(scene, rollouts)
-    network, tokenizer = _network(unit.simulator)
-    tokens = tokenizer(scene)
-    (rollouts,) = simulate(network, [scene], [tokens], args.sampling, num=args.rollouts, seed=args.seed)
+    rollouts = _simulated(scene, *_actor(unit.simulator, args.sampling), args)
     return unit, _row(realism.score(rollouts)) | habit_row(scene, rollouts)
+
+
+def _simulated(scene: Scene, actor: Actor, tokenizer: Tokenizer, args: Args) -> NDArray[np.float32]:
+    """Rollouts by a network, ``[R, A, 80, 4]``."""
+    tokens, num, seed = tokenizer(scene), args.rollouts, args.seed
+    if isinstance(actor, PlanActor):
+        return next(trajectory.simulate(actor.network, [scene], [tokens], actor.sampling, num=num, seed=seed))
+    assert isinstance(actor, TokenActor)
+    goals = [logged_goals(scene)] if actor.network.config.goal is not None and args.goals else None
+    return next(smart.simulate(actor.network, [scene], [tokens], actor.sampling, num=num, seed=seed, goals=goals))
 
 
 def _driven(scene: Scene, name: str, args: Args) -> NDArray[np.float32]:
@@ -146,9 +158,10 @@ def _can_be_scored(scene: Scene) -> bool:
 
 
 @lru_cache(maxsize=8)
-def _network(path: str) -> tuple[SmartNetwork, Tokenizer]:
-    network, _ = load_smart(path)
-    return network, Tokenizer(network.vocabulary, frame="source" if network.config.zero_fill_quirk else "scene")
+def _actor(path: str, sampling: Sampling) -> tuple[Actor, Tokenizer]:
+    actor, _ = load_actor(path, sampling)
+    quirk = isinstance(actor, TokenActor) and actor.network.config.zero_fill_quirk
+    return actor, Tokenizer(actor.network.vocabulary, frame="source" if quirk else "scene")
 
 
 class Kept:
@@ -157,7 +170,7 @@ class Kept:
     def __init__(self, args: Args) -> None:
         args.out.mkdir(parents=True, exist_ok=True)
         self.path = args.out / "scenes.jsonl"
-        self._setting = [str(args.scenes), args.rollouts, repr(args.sampling), args.seed]
+        self._setting = [str(args.scenes), args.rollouts, repr(args.sampling), args.seed, args.goals]
         self.rows: dict[Unit, Row] = {}
         for line in self.path.read_text().splitlines() if self.path.exists() else ():
             try:
@@ -191,7 +204,7 @@ def parse(simulators: Sequence[str]) -> dict[str, tuple[str, ...]]:
             raise ConfigError(f"two simulators are called {name!r}; name them apart")
         found[name] = tuple(paths.split(",")) if paths else (name,)
         for path in found[name] if paths else ():
-            load_smart(path)  # says at once what is wrong with it
+            load_actor(path, Sampling())  # says at once what is wrong with it
     return found
 
 
@@ -238,8 +251,12 @@ def print_table(found: Mapping[str, Any], reference: str) -> None:
         print(f"{name:22}{values}   {against if name != reference else ''}")
 
 
-def main() -> None:
-    args = tyro.cli(Args, prog="evaluate_simulators")
+def compare(args: Args) -> dict[str, Any]:
+    """Score what has not been scored yet, print the tables and write them; return the first of them (`table`).
+
+    Raises:
+        ConfigError: a simulator cannot be used.
+    """
     simulators = parse(args.simulators)
     reference = args.reference or next(iter(simulators))
     if reference not in simulators:
@@ -264,6 +281,11 @@ def main() -> None:
     write_atomically(args.out / "habits.json", json.dumps(habits, indent=1))
     if args.habits:
         print_habits(habits, len(numbers))
+    return found
+
+
+def main() -> None:
+    compare(tyro.cli(Args, prog="evaluate_simulators"))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
     python -m trafficgym_baselines.pretrain_smart --seconds 300 --out runs/smart
     python -m trafficgym_baselines.pretrain_smart --scenes train --preset nano --vocabulary vocabulary.safetensors
+    python -m trafficgym_baselines.pretrain_smart --actions plans --seconds 300 --out runs/plans
 
 Started again with the same options it goes on where it was. The checkpoint, ``smart.safetensors`` in the run's folder,
 is written at the end.
@@ -10,7 +11,8 @@ Details (METHODS.md A.5): targets are the tokens nearest to the log from where t
 smoothing of 0.1; AdamW, weight decay 0.01, gradient norm clipped to 0.5; the learning rate falls by a cosine, over the
 steps, to 1 %; relations are read from tables of 1024 rows (`fourier.Tables`), which gradients flow through. A scene
 keeps its noise and the agents that carry loss for the whole training. Ours: batches of 8 scenes and a rate of 2e-3 for
-micro, where the paper has 80 and 5e-4 for 7 million parameters.
+micro, where the paper has 80 and 5e-4 for 7 million parameters. With ``--actions plans`` the same layers get a head over
+trajectories (`TrajectoryNetwork`), and imitate the log by likelihood; the checkpoint is ``trajectory.safetensors``.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -27,6 +30,8 @@ from trafficgym.errors import ConfigError, TrafficgymError
 from trafficgym.scene.scene import Scene
 from trafficgym_agents.algorithms.behaviour_cloning import imitation_loss
 from trafficgym_agents.algorithms.cross_entropy import Smoothing
+from trafficgym_agents.algorithms.plan_imitation import plan_imitation_loss
+from trafficgym_agents.policies.smart.batch import Batch
 from trafficgym_agents.policies.smart.checkpoint import load_smart, save_smart
 from trafficgym_agents.policies.smart.config import preset
 from trafficgym_agents.policies.smart.decoding import TABLE_ROWS
@@ -36,6 +41,9 @@ from trafficgym_agents.policies.smart.training_scenes import TrainingScenes
 from trafficgym_agents.policies.smart.trajtok import SMALL_TRAJTOK
 from trafficgym_agents.policies.smart.vocabulary import Vocabulary
 from trafficgym_agents.policies.smart.vocabulary_builder import build_vocabulary
+from trafficgym_agents.policies.trajectory.checkpoint import load_trajectory, save_trajectory
+from trafficgym_agents.policies.trajectory.config import TrajectoryConfig
+from trafficgym_agents.policies.trajectory.network import TrajectoryNetwork
 from trafficgym_agents.training.budget import Budget
 from trafficgym_agents.training.checkpoint import Card
 from trafficgym_agents.training.run import Run
@@ -58,6 +66,8 @@ class Args:
     """How many are generated, or taken at most."""
     preset: str = "micro"
     """Sizes of the network: tiny, mini, nano, micro."""
+    actions: Literal["tokens", "plans"] = "tokens"
+    """What agents decide on: motion tokens, or trajectories."""
     vocabulary: Path | None = None
     """Words, from `build_vocabulary`; by default a small vocabulary is made from the first 200 scenes."""
     init: Path | None = None
@@ -79,19 +89,31 @@ class Args:
     """Folder of the run."""
 
 
-def make_network(args: Args, scenes: Sequence[Scene]) -> tuple[SmartNetwork, str | None]:
+def make_network(args: Args, scenes: Sequence[Scene]) -> tuple[SmartNetwork | TrajectoryNetwork, str | None]:
     """The network to train, and the hash of the checkpoint that it begins with."""
     if args.init is not None:
         if args.vocabulary is not None:
             raise ConfigError("give --init or --vocabulary, not both: a checkpoint has its own vocabulary")
-        network, card = load_smart(args.init)
-        return network, card.sha256
+        loaded, card = load_smart(args.init) if args.actions == "tokens" else load_trajectory(args.init)
+        return loaded, card.sha256
     if args.vocabulary is not None:
         vocabulary = Vocabulary.load(args.vocabulary)
     else:
         first = (scenes[i] for i in range(min(VOCABULARY_SCENES, len(scenes))))
         vocabulary = build_vocabulary(first, rng=np.random.default_rng(0), motions=SMALL_TRAJTOK)  # for every seed
-    return SmartNetwork(preset(args.preset), vocabulary), None
+    config = preset(args.preset)
+    if args.actions == "plans":
+        return TrajectoryNetwork(TrajectoryConfig(trunk=config), vocabulary), None
+    return SmartNetwork(config, vocabulary), None
+
+
+def imitation(args: Args, network: SmartNetwork | TrajectoryNetwork, batch: Batch) -> tuple[Any, int, dict[str, float]]:
+    """The mean loss, how many decisions it is of, and how near the likeliest are to the log."""
+    if isinstance(network, TrajectoryNetwork):
+        plans = plan_imitation_loss(network, batch, table_rows=TABLE_ROWS)
+        return plans.mean, plans.count, {"away": plans.away / max(plans.count, 1)}
+    tokens = imitation_loss(network, batch, smoothing=args.smoothing, table_rows=TABLE_ROWS)
+    return tokens.mean, tokens.count, {"hits": tokens.hits / max(tokens.count, 1)}
 
 
 def train(args: Args, worker: Worker) -> None:
@@ -99,7 +121,8 @@ def train(args: Args, worker: Worker) -> None:
     rng = worker.seed(args.seed)
     scenes, data = training_scenes(args.scenes, args.num_scenes)
     network, parent = make_network(args, scenes)
-    known = TrainingScenes(scenes, network.vocabulary, network.config, seed=args.seed, noise=args.noise)
+    trunk = network.trunk if isinstance(network, TrajectoryNetwork) else network
+    known = TrainingScenes(scenes, network.vocabulary, trunk.config, seed=args.seed, noise=args.noise)
     order = SceneOrder(num_scenes=len(known), batch=args.batch, seed=args.seed, worker=worker)
     optimizer = torch.optim.AdamW(network.parameters(), args.rate, weight_decay=0.01, fused=True)
     steps = 1000 if args.steps is None and args.seconds is None else args.steps
@@ -112,14 +135,14 @@ def train(args: Args, worker: Worker) -> None:
             rate = args.rate * schedule.factor(run.fraction, 1.0)
             set_learning_rate(optimizer, rate)
             batch = known.batch(order.scenes(step))
-            loss = imitation_loss(network, batch, smoothing=args.smoothing, table_rows=TABLE_ROWS)
+            loss, count, nearness = imitation(args, network, batch)
             optimizer.zero_grad()
-            loss.mean.backward()
-            worker.average_gradients(network.parameters(), loss.count)
+            loss.backward()
+            worker.average_gradients(network.parameters(), count)
             torch.nn.utils.clip_grad_norm_(network.parameters(), 0.5)
             optimizer.step()
             run.scenes += args.batch
-            run.log(**worker.means({"loss": loss.mean.item(), "hits": loss.hits / max(loss.count, 1)}, loss.count))
+            run.log(**worker.means({"loss": loss.item(), **nearness}, count))
         if worker.is_first:
             note = {"steps": run.step, "scenes": run.scenes, "seconds": round(run.seconds)}
             card = Card(
@@ -131,8 +154,11 @@ def train(args: Args, worker: Worker) -> None:
                 parent=parent,
                 note=note,
             )
-            save_smart(args.out / "smart.safetensors", network, card)
-            run.say(f"wrote {args.out / 'smart.safetensors'}")
+            if isinstance(network, TrajectoryNetwork):
+                save_trajectory(args.out / "trajectory.safetensors", network, card)
+            else:
+                save_smart(args.out / "smart.safetensors", network, card)
+            run.say(f"wrote a checkpoint to {args.out}")
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from trafficgym.errors import ConfigError, check_whole, names_nearest
 from trafficgym.metrics.wosac import Realism, WosacConfig, fill_gaps, find_config
+from trafficgym.metrics.wosac.features import Features
 from trafficgym.rewards.reward import Float, Term
 from trafficgym.rewards.shelf import Key, Shelf, key_of
 from trafficgym.scene.scene import Scene
@@ -26,7 +27,7 @@ Credit = Literal["scene", "agent"]
 
 def rollout_rewards(
     realism: Realism,
-    rollouts: NDArray[np.floating],
+    rollouts: NDArray[np.floating] | Features,
     *,
     ids: NDArray[np.integer] | None = None,
     kind: Kind = "mloo",
@@ -41,7 +42,7 @@ def rollout_rewards(
 
     Args:
         realism: Of the scene.
-        rollouts: x, y, z [m], yaw [rad] in the scene frame, ``[R, A, 80, 4]``.
+        rollouts: x, y, z [m], yaw [rad] in the scene frame, ``[R, A, 80, 4]``; or their `Realism.features`.
         ids: Ids of the A objects; None: all tracks of the scene in its order.
         kind: What is compared with what.
         credit: One reward per rollout, or one per evaluated agent.
@@ -53,7 +54,7 @@ def rollout_rewards(
         ConfigError: `kind` or `credit` is unknown.
     """
     _check_choices(kind, credit)
-    num = len(rollouts)
+    num = len(rollouts.displacement_error if isinstance(rollouts, Features) else rollouts)
     if num == 1:
         return np.zeros((1, len(realism.evaluated)) if credit == "agent" else 1)
     if kind == "mloo":

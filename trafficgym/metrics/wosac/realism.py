@@ -111,30 +111,42 @@ class Realism:
         return self._score(_sum(self._count(features)), features, len(rollouts), self.oracle(len(rollouts)))
 
     def leave_one_out(
-        self, rollouts: NDArray[np.floating], ids: Sequence[int] | NDArray | None = None, *, frame: Frame = "scene"
+        self,
+        rollouts: NDArray[np.floating] | Features,
+        ids: Sequence[int] | NDArray | None = None,
+        *,
+        frame: Frame = "scene",
     ) -> LeaveOneOut:
-        """Score R rollouts, and each set of R - 1 of them; arguments and errors as for `score`."""
-        features = self.features(rollouts, ids, frame=frame)
-        if len(rollouts) < 2:
+        """Score R rollouts, or what `features` found in them, and each set of R - 1 of them; see `score`."""
+        features = self._features_of(rollouts, ids, frame)
+        num = len(features.displacement_error)
+        if num < 2:
             raise ConfigError(
-                f"scene {self.scene.id!r}: leaving one of {len(rollouts)} rollouts out leaves none; give at least 2"
+                f"scene {self.scene.id!r}: leaving one of {num} rollouts out leaves none; give at least 2"
             )
         counts = self._count(features)
         whole = _sum(counts)
         without = {name: whole[name] - counts[name] for name in counts}
         likelihoods, agents = self._likelihoods(without)
         return LeaveOneOut(
-            score=self._score(whole, features, len(rollouts), self.oracle(len(rollouts))),
+            score=self._score(whole, features, num, self.oracle(num)),
             metametric=metametric(self.config, likelihoods),
             likelihoods=likelihoods,
             agents=agents,
         )
 
     def single(
-        self, rollouts: NDArray[np.floating], ids: Sequence[int] | NDArray | None = None, *, frame: Frame = "scene"
+        self,
+        rollouts: NDArray[np.floating] | Features,
+        ids: Sequence[int] | NDArray | None = None,
+        *,
+        frame: Frame = "scene",
     ) -> tuple[Float64, Float64]:
-        """Meta-metric of each rollout alone, ``[R]``, and of each evaluated object in it, ``[R, E]``; see `score`."""
-        likelihoods, agents = self._likelihoods(self._count(self.features(rollouts, ids, frame=frame)))
+        """Meta-metric of each rollout alone, ``[R]``, and of each evaluated object in it, ``[R, E]``.
+
+        Arguments as for `leave_one_out`.
+        """
+        likelihoods, agents = self._likelihoods(self._count(self._features_of(rollouts, ids, frame)))
         return metametric(self.config, likelihoods), agents
 
     def oracle(self, num_rollouts: int = 32) -> SceneScore:
@@ -149,6 +161,11 @@ class Realism:
         return self._score({name: num_rollouts * one for name, one in counts.items()}, features, num_rollouts, None)
 
     # How it is done.
+
+    def _features_of(
+        self, rollouts: NDArray[np.floating] | Features, ids: Sequence[int] | NDArray | None, frame: Frame
+    ) -> Features:
+        return rollouts if isinstance(rollouts, Features) else self.features(rollouts, ids, frame=frame)
 
     def _prepare(self) -> dict[str, Histograms]:
         """The log's side of each feature that can be scored."""

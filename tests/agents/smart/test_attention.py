@@ -13,6 +13,7 @@ from trafficgym_agents.policies.smart.attention import CHUNK, normalised
 from trafficgym_agents.policies.smart.edge_attention import edge_attention, plain_edge_attention
 from trafficgym_agents.policies.smart.edges import Edges, edges_from
 from trafficgym_agents.policies.smart.fourier import FourierEmbedding
+from trafficgym_agents.policies.smart.relation_tables import backward
 from trafficgym_agents.policies.smart.table_reading import plain_read_tables, read_tables
 
 Tensor = Any
@@ -104,16 +105,23 @@ def test_dropout_keeps_the_mean() -> None:
 
 def test_tables_are_read_as_torch_reads_them() -> None:
     """At rows, between them, at both ends and beyond; the same rows many times."""
-    rng, size = torch.Generator().manual_seed(0), 5
-    rows = torch.randn((3 * size, 7), generator=rng).requires_grad_()
-    place = torch.rand((200, 3), generator=rng) * (size - 1)
-    place[:3] = torch.tensor([[0.0, 4, 2], [-1e-6, 4.00001, 3], [-3, 9, 1.5]])
-    found, want = read_tables(rows, place, size), plain_read_tables(rows, place, size)
+    rng, sizes = torch.Generator().manual_seed(0), (5, 9, 2)
+    rows = torch.randn((16, 7), generator=rng).requires_grad_()
+    place = torch.rand((200, 3), generator=rng) * (torch.tensor(sizes) - 1)
+    place[:3] = torch.tensor([[0.0, 8, 1], [-1e-6, 8.00001, 2], [-3, 99, 0.5]])
+    found, want = read_tables(rows, place, sizes), plain_read_tables(rows, place, sizes)
     torch.testing.assert_close(found, want, rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(found[0], rows[0] + rows[9] + rows[12])
-    torch.testing.assert_close(found[2], rows[0] + rows[9] + (rows[11] + rows[12]) / 2)
+    torch.testing.assert_close(found[0], rows[0] + rows[13] + rows[15])
+    torch.testing.assert_close(found[2], rows[0] + rows[13] + (rows[14] + rows[15]) / 2)
     check_same(gradients([found], [rows]), gradients([want], [rows]))
-    assert read_tables(rows, place[:0], size).shape == (0, 7)
+    assert read_tables(rows, place[:0], sizes).shape == (0, 7)
+    norm = torch.nn.LayerNorm(7)
+    torch.nn.init.normal_(norm.weight), torch.nn.init.normal_(norm.bias)
+    with torch.no_grad():
+        found = read_tables(rows, place, sizes, norm)
+        assert read_tables(rows, place[:0], sizes, norm).shape == (0, 7)
+    torch.testing.assert_close(found, norm(want).relu(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(read_tables(rows, place, sizes, norm), norm(want).relu(), rtol=1e-5, atol=1e-5)
 
 
 def embedding() -> FourierEmbedding:
@@ -130,7 +138,7 @@ def test_tables_of_an_embedding() -> None:
     values = torch.tensor(low) + share * (torch.tensor(high) - torch.tensor(low))
     error = {}
     for size in (65, 257, 1025):
-        tables = exact.tables(low, high, size)
+        tables = exact.tables(low, high, (size,) * 3)
         away = (tables(values) - exact(values)).abs().detach()
         error[size] = away.mean()
         ends = torch.tensor([low, high])
@@ -138,9 +146,37 @@ def test_tables_of_an_embedding() -> None:
     assert away.max() < 1e-3  # beside the kinks of a ReLU it falls with the spacing itself
     assert error[257] < error[65] / 8 and error[1025] < error[257] / 8 and error[1025] < 2e-5
     parameters = list(exact.parameters())
-    found, want = (gradients([embed(values)], parameters) for embed in (exact.tables(low, high, 16385), exact))
+    found, want = (gradients([embed(values)], parameters) for embed in (exact.tables(low, high, (16385,) * 3), exact))
     for one, other in zip(found, want, strict=True):
         assert (one - other).norm() < 1e-2 * other.norm()
+
+
+def test_tables_of_the_past() -> None:
+    """Slots are rows of their own; what is further away than tables reach is computed."""
+    torch.manual_seed(0)
+    exact = FourierEmbedding(4, 16, 8)
+    tables = backward(exact, 10.0, 3, 1024, False)
+    values = torch.tensor([[12.3, 3.0, -0.2, -1], [0.0, 0.0, 0.0, -3], [29.9, -3.0, 3.0, -2]])
+    torch.testing.assert_close(tables(values), exact(values), rtol=0, atol=1e-3)
+    assert not torch.equal(tables(values), exact(values))
+    values[1, 0] = 31.0
+    torch.testing.assert_close(tables(values), exact(values), rtol=0, atol=0)
+    assert backward(exact, 10.0, 3, 0, False) is exact
+
+
+@pytest.mark.parametrize("kind", ["exact", "tables"])
+def test_no_gradient_for_embeddings_that_want_none(kind: str) -> None:
+    """As where they are frozen: nothing is kept to go back by; else gradients reach every parameter."""
+    embed, values = embedding(), torch.rand((9, 3))
+    for wanted in (True, False):
+        embed.requires_grad_(wanted)
+        used = embed if kind == "exact" else embed.tables((0.0,) * 3, (1.0,) * 3, (65,) * 3)
+        found = normalised(used, values)
+        assert found.requires_grad == wanted
+        if wanted:
+            want = found.detach()
+            assert all(gradient.abs().sum() > 0 for gradient in gradients([found], list(embed.parameters())))
+    torch.testing.assert_close(found, want, rtol=0, atol=1e-5)
 
 
 def test_embedding_in_parts() -> None:

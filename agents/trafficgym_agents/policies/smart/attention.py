@@ -103,8 +103,9 @@ def normalised(embedding: Any, values: Tensor) -> Tensor:
         embedding: From ``[n, D]`` to ``[n, h]``.
         values: The scalars of each edge.
     """
-    if torch.is_grad_enabled() or len(values) <= CHUNK:
+    if torch.is_grad_enabled() and any(parameter.requires_grad for parameter in embedding.parameters()):
         found = embedding(values)
         return functional.layer_norm(found, found.shape[-1:])
-    parts = [normalised(embedding, part) for part in values.split(CHUNK)]
-    return torch.cat(parts)
+    with torch.no_grad():
+        parts = [functional.layer_norm(found := embedding(part), found.shape[-1:]) for part in values.split(CHUNK)]
+        return torch.cat(parts)

@@ -161,7 +161,7 @@ class Decoder:
         past_xy, past_yaw = torch.cat([one[0] for one in self._poses]), torch.cat([one[1] for one in self._poses])
         relation = relations(edges, xy, yaw, past_xy, past_yaw, quirk=self.network.config.zero_fill_quirk)
         relation = torch.cat([relation, (slot - slots).to(xy.dtype)[:, None]], 1)
-        return edges, normalised(self.network.agent_encoder.r_t_emb, relation)
+        return edges, normalised(self._looks.past_embedding, relation)
 
     def _keep(self, xy: Tensor, yaw: Tensor, valid: Tensor) -> None:
         self._last = xy, valid

@@ -71,72 +71,46 @@ def plain_edge_attention(
 class _Fused(torch.autograd.Function):
     @staticmethod
     def forward(context, query, keys_values, bent, relation, edges, keep):  # type: ignore[no-untyped-def]
-        given = [t.detach().contiguous() for t in (query, keys_values, bent, relation)]
-        heads = bent.shape[1]
-        weights = np.empty((len(edges), heads), np.float32)
-        values, relations = np.zeros(query.shape, np.float32), np.zeros(bent.shape, np.float32)
-        kept = np.ones((1, heads), np.float32) if keep is None else keep.numpy()
-        where = edges.source.numpy(), edges.offsets.numpy(), kept, keep is not None
-        _forward(*(t.numpy() for t in given), *where, weights, values, relations)
-        context.save_for_backward(*given)
-        context.rest = *where, weights
-        return torch.from_numpy(values), torch.from_numpy(relations)
+        given = [t.detach().contiguous().numpy() for t in (query, keys_values, bent, relation)]
+        heads, c = bent.shape[1], query.shape[1] // bent.shape[1]
+        given[0], given[1] = given[0].reshape(-1, heads, c), given[1].reshape(-1, 2, heads, c)
+        weights = np.empty((heads, len(edges)), np.float32)
+        kept = weights if keep is None else keep.numpy().T.copy()  # becomes the weights that are kept
+        values, relations = np.zeros_like(given[0]), np.zeros_like(given[2])
+        where = edges.source.numpy(), edges.offsets.numpy(), (0,) * c
+        _forward(*given, *where, weights, kept, keep is not None, values, relations)
+        context.rest = given, where, weights, kept
+        return torch.from_numpy(values).flatten(1), torch.from_numpy(relations)
 
     @staticmethod
     def backward(context, d_values, d_relations):  # type: ignore[no-untyped-def]
-        given = [t.numpy() for t in context.saved_tensors]
+        given, where, weights, kept = context.rest
         wants_relation = context.needs_input_grad[3]
         found = [np.zeros_like(a) for a in given[:3]]
-        d_relation = np.empty_like(given[3]) if wants_relation else np.empty((0, given[3].shape[1]), np.float32)
-        gradients = d_values.contiguous().numpy(), d_relations.contiguous().numpy()
-        *where, weights = context.rest
-        _backward(*given, *where, weights.copy(), *gradients, *found, d_relation, wants_relation)
-        last = torch.from_numpy(d_relation) if wants_relation else None
-        return *(torch.from_numpy(a) for a in found), last, None, None
+        found.append(np.empty_like(given[3] if wants_relation else given[3][:0]))
+        gradients = d_values.contiguous().numpy().reshape(given[0].shape), d_relations.contiguous().numpy()
+        _backward(*given, *where, weights, kept, *gradients, *found)
+        last = torch.from_numpy(found[3]) if wants_relation else None
+        d_query, d_keys_values = (torch.from_numpy(a).flatten(1) for a in found[:2])
+        return d_query, d_keys_values, torch.from_numpy(found[2]), last, None, None
+
+
+# Kernels go through four edges at once for each head: what is loaded for a head serves all four. `unit` is a tuple as
+# long as a head is wide, so that the compiler knows this length.
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
 def _forward(  # type: ignore[no-untyped-def]
-    query, keys_values, bent, relation, source, offsets, keep, drops, weights, values, relations
+    query, keys_values, bent, relation, source, offsets, unit, weights, kept, drops, values, relations
 ):
-    heads, width, n = weights.shape[1], query.shape[1], relation.shape[1]
-    c = width // heads
     for i in range(len(query)):
         first, last = offsets[i], offsets[i + 1]
-        for e in range(first, last):
-            key = keys_values[source[e]]
-            for h in range(heads):
-                logit = np.float32(0)
-                for k in range(n):
-                    logit += bent[i, h, k] * relation[e, k]
-                for k in range(h * c, h * c + c):
-                    logit += query[i, k] * key[k]
-                weights[e, h] = logit
-        for h in range(heads):
-            _softmax(weights[first:last, h])
-        for e in range(first, last):
-            value = keys_values[source[e], width:]
-            for h in range(heads):
-                weight = weights[e, h]
-                if drops:
-                    weight *= keep[e, h]
-                for k in range(n):
-                    relations[i, h, k] += weight * relation[e, k]
-                for k in range(h * c, h * c + c):
-                    values[i, k] += weight * value[k]
-
-
-@njit(cache=True, fastmath=FAST, error_model="numpy")
-def _softmax(logits):  # type: ignore[no-untyped-def]
-    most = np.float32(-np.inf)
-    for e in range(len(logits)):
-        most = max(most, logits[e])
-    total = np.float32(TINY)
-    for e in range(len(logits)):
-        logits[e] = np.exp(logits[e] - most)
-        total += logits[e]
-    for e in range(len(logits)):
-        logits[e] /= total
+        _compare(query[i], bent[i], keys_values, 0, relation, source, first, last, unit, weights)
+        for h in range(len(weights)):
+            _softmax(weights[h, first:last])
+            if drops:
+                kept[h, first:last] *= weights[h, first:last]
+        _add_up(kept, keys_values, 1, relation, source, first, last, unit, values[i], relations[i])
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
@@ -147,95 +121,140 @@ def _backward(  # type: ignore[no-untyped-def]
     relation,
     source,
     offsets,
-    keep,
-    drops,
+    unit,
     weights,
+    kept,
     d_values,
     d_relations,
     d_query,
     d_keys_values,
     d_bent,
     d_relation,
-    wants_relation,
 ):
-    slope = np.empty_like(weights)  # of the loss by each logit
+    slope = np.empty_like(weights)  # first what weights are worth to the loss, then its slope by each logit
     for i in range(len(query)):
-        edges = offsets[i], offsets[i + 1]
-        _weigh(i, edges, keys_values, relation, source, d_values, d_relations, slope)
-        _slope(edges, keep, drops, weights, slope)
-        _hand_on(i, edges, keys_values, relation, source, slope, d_query, d_bent)
-        _hand_back(i, edges, query, source, slope, weights, d_values, d_keys_values)
-        if wants_relation:
-            _relate(i, edges, bent, slope, weights, d_relations, d_relation)
+        first, last = offsets[i], offsets[i + 1]
+        _compare(d_values[i], d_relations[i], keys_values, 1, relation, source, first, last, unit, slope)
+        for h in range(len(weights)):
+            _slope(weights[h, first:last], kept[h, first:last], slope[h, first:last])
+        _add_up(slope, keys_values, 0, relation, source, first, last, unit, d_query[i], d_bent[i])
+        _hand_back(query[i], d_values[i], source, first, last, unit, slope, kept, d_keys_values)
+        if len(d_relation):
+            _relate(bent[i], d_relations[i], first, last, slope, kept, d_relation)
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _weigh(i, edges, keys_values, relation, source, d_values, d_relations, worth):  # type: ignore[no-untyped-def]
-    """What the weight of each edge is worth to the loss."""
-    heads, width, n = worth.shape[1], d_values.shape[1], relation.shape[1]
-    c = width // heads
-    for e in range(edges[0], edges[1]):
-        j = source[e]
-        for h in range(heads):
-            total = np.float32(0)
-            for k in range(n):
-                total += d_relations[i, h, k] * relation[e, k]
-            for k in range(h * c, h * c + c):
-                total += d_values[i, k] * keys_values[j, width + k]
-            worth[e, h] = total
+def _compare(one, bent, others, side, relation, source, first, last, unit, found):  # type: ignore[no-untyped-def]
+    """Scalar products with what is at the other end of each edge, and with its relation, by head."""
+    c = len(unit)
+    after = last - (last - first) % 4
+    for h in range(len(found)):
+        for e in range(first, after, 4):
+            s, t, u, v = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+            for k in range(relation.shape[1]):
+                b = bent[h, k]
+                s += b * relation[e, k]
+                t += b * relation[e + 1, k]
+                u += b * relation[e + 2, k]
+                v += b * relation[e + 3, k]
+            i, j, m, n = source[e], source[e + 1], source[e + 2], source[e + 3]
+            for k in range(c):
+                o = one[h, k]
+                s += o * others[i, side, h, k]
+                t += o * others[j, side, h, k]
+                u += o * others[m, side, h, k]
+                v += o * others[n, side, h, k]
+            found[h, e], found[h, e + 1], found[h, e + 2], found[h, e + 3] = s, t, u, v
+        for e in range(after, last):
+            s = np.float32(0)
+            for k in range(relation.shape[1]):
+                s += bent[h, k] * relation[e, k]
+            for k in range(c):
+                s += one[h, k] * others[source[e], side, h, k]
+            found[h, e] = s
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _slope(edges, keep, drops, weights, slope):  # type: ignore[no-untyped-def]
-    """From what weights are worth to slopes of the logits; `weights` become those that were kept."""
-    for h in range(weights.shape[1]):
-        mean = np.float32(0)
-        for e in range(edges[0], edges[1]):
-            if drops:
-                slope[e, h] *= keep[e, h]
-            mean += weights[e, h] * slope[e, h]
-        for e in range(edges[0], edges[1]):
-            slope[e, h] = weights[e, h] * (slope[e, h] - mean)
-            if drops:
-                weights[e, h] *= keep[e, h]
+def _add_up(weights, others, side, relation, source, first, last, unit, values, relations):  # type: ignore[no-untyped-def]
+    """Add what is at the other end of each edge, and its relation, by head."""
+    c = len(unit)
+    after = last - (last - first) % 4
+    for h in range(len(weights)):
+        for e in range(first, after, 4):
+            s, t, u, v = weights[h, e], weights[h, e + 1], weights[h, e + 2], weights[h, e + 3]
+            for k in range(relation.shape[1]):
+                relations[h, k] += (s * relation[e, k] + t * relation[e + 1, k]) + (
+                    u * relation[e + 2, k] + v * relation[e + 3, k]
+                )
+            i, j, m, n = source[e], source[e + 1], source[e + 2], source[e + 3]
+            for k in range(c):
+                values[h, k] += (s * others[i, side, h, k] + t * others[j, side, h, k]) + (
+                    u * others[m, side, h, k] + v * others[n, side, h, k]
+                )
+        for e in range(after, last):
+            s = weights[h, e]
+            for k in range(relation.shape[1]):
+                relations[h, k] += s * relation[e, k]
+            for k in range(c):
+                values[h, k] += s * others[source[e], side, h, k]
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _hand_on(i, edges, keys_values, relation, source, slope, d_query, d_bent):  # type: ignore[no-untyped-def]
-    """Gradients of the destination."""
-    heads, width, n = slope.shape[1], d_query.shape[1], relation.shape[1]
-    c = width // heads
-    for e in range(edges[0], edges[1]):
-        j = source[e]
-        for h in range(heads):
-            steep = slope[e, h]
-            for k in range(n):
-                d_bent[i, h, k] += steep * relation[e, k]
-            for k in range(h * c, h * c + c):
-                d_query[i, k] += steep * keys_values[j, k]
+def _softmax(logits):  # type: ignore[no-untyped-def]
+    most, total = np.float32(-np.inf), np.float32(TINY)
+    for e in range(len(logits)):
+        most = max(most, logits[e])
+    for e in range(len(logits)):
+        logits[e] = _exp(logits[e] - most)
+        total += logits[e]
+    scale = np.float32(1) / total
+    for e in range(len(logits)):
+        logits[e] *= scale
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy", inline="always")
+def _exp(x):  # type: ignore[no-untyped-def]
+    """Exponential of a number that is 0 or less, to the last bits of float32, as the compiler can vectorise it."""
+    power = x * np.float32(1 / np.log(2))
+    power = np.float32(-126) if power < np.float32(-126) else power  # in this way NaN remains
+    whole = np.int32(power - np.float32(0.5))
+    y = (power - np.float32(whole)) * np.float32(np.log(2))
+    found = np.float32(1 / 720) + y * np.float32(1 / 5040)
+    found = np.float32(1 / 24) + y * (np.float32(1 / 120) + y * found)
+    found = np.float32(1) + y * (np.float32(1) + y * (np.float32(1 / 2) + y * (np.float32(1 / 6) + y * found)))
+    return found * np.int32((whole + 127) << 23).view(np.float32)
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _hand_back(i, edges, query, source, slope, weights, d_values, d_keys_values):  # type: ignore[no-untyped-def]
+def _slope(weights, kept, worth):  # type: ignore[no-untyped-def]
+    """From what weights are worth to the loss to its slopes by their logits."""
+    mean = np.float32(0)
+    for e in range(len(weights)):
+        mean += kept[e] * worth[e]
+    for e in range(len(weights)):
+        worth[e] = kept[e] * worth[e] - weights[e] * mean
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def _hand_back(query, d_values, source, first, last, unit, slope, kept, d_keys_values):  # type: ignore[no-untyped-def]
     """Gradients of the sources."""
-    heads, width = slope.shape[1], query.shape[1]
-    c = width // heads
-    for e in range(edges[0], edges[1]):
+    c = len(unit)
+    for e in range(first, last):
         j = source[e]
-        for h in range(heads):
-            steep, heavy = slope[e, h], weights[e, h]
-            for k in range(h * c, h * c + c):
-                d_keys_values[j, k] += steep * query[i, k]
-                d_keys_values[j, width + k] += heavy * d_values[i, k]
+        for h in range(len(slope)):
+            steep, heavy = slope[h, e], kept[h, e]
+            for k in range(c):
+                d_keys_values[j, 0, h, k] += steep * query[h, k]
+                d_keys_values[j, 1, h, k] += heavy * d_values[h, k]
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _relate(i, edges, bent, slope, weights, d_relations, d_relation):  # type: ignore[no-untyped-def]
-    """Gradients of the edges."""
-    for e in range(edges[0], edges[1]):
+def _relate(bent, d_relations, first, last, slope, kept, d_relation):  # type: ignore[no-untyped-def]
+    """Gradients of the edges' relations."""
+    for e in range(first, last):
         for k in range(d_relation.shape[1]):
             d_relation[e, k] = 0
-        for h in range(slope.shape[1]):
-            steep, heavy = slope[e, h], weights[e, h]
+        for h in range(len(slope)):
+            steep, heavy = slope[h, e], kept[h, e]
             for k in range(d_relation.shape[1]):
-                d_relation[e, k] += steep * bent[i, h, k] + heavy * d_relations[i, h, k]
+                d_relation[e, k] += steep * bent[h, k] + heavy * d_relations[h, k]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -49,11 +50,12 @@ class FourierEmbedding(nn.Module):
         angle = values * self.freqs.weight[i] * 2 * math.pi  # in this order of products, like the reference
         return self.mlps[i](torch.cat([angle.cos(), angle.sin(), values], -1))
 
-    def tables(self, lows: tuple[float, ...], highs: tuple[float, ...], size: int) -> Tables:
-        """What each scalar adds, at `size` values evenly from its low to its high, both included."""
-        grids = [torch.linspace(low, high, size) for low, high in zip(lows, highs, strict=True)]
-        rows = [self.branch(i, grid.to(self.freqs.weight.device)) for i, grid in enumerate(grids)]
-        return Tables(torch.cat(rows), torch.tensor(lows), torch.tensor(highs), size, self.to_out)
+    def tables(self, lows: tuple[float, ...], highs: tuple[float, ...], sizes: tuple[int, ...]) -> Tables:
+        """What each scalar adds, at so many values evenly from its low to its high, both included."""
+        device = self.freqs.weight.device
+        grids = [torch.linspace(*each, device=device) for each in zip(lows, highs, sizes, strict=True)]
+        rows = [self.branch(i, grid) for i, grid in enumerate(grids)]
+        return Tables(torch.cat(rows), torch.tensor(lows), torch.tensor(highs), sizes, self.to_out)
 
 
 class Tables:
@@ -64,12 +66,17 @@ class Tables:
     of the reference's networks move by up to 1e-5, and up to 1e-4 in its largest.
     """
 
-    def __init__(self, rows: Tensor, lows: Tensor, highs: Tensor, size: int, to_out: Any) -> None:
-        self.rows, self.size, self.to_out = rows, size, to_out
+    def __init__(self, rows: Tensor, lows: Tensor, highs: Tensor, sizes: tuple[int, ...], to_out: Any) -> None:
+        self.rows, self.sizes = rows, sizes
+        self.norm, _, self.to_out = to_out
         self.low = lows.to(rows.device)
-        self.scale = (size - 1) / (highs.to(rows.device) - self.low)
+        self.scale = (torch.tensor(sizes, device=rows.device) - 1) / (highs.to(rows.device) - self.low)
+
+    def parameters(self) -> Iterator[Tensor]:
+        """What gradients flow into."""
+        yield from (self.rows, *self.norm.parameters(), *self.to_out.parameters())
 
     def __call__(self, values: Tensor) -> Tensor:
         """Embed scalars, float32 ``[N, D]``, to ``[N, h]``."""
         place = (values - self.low) * self.scale
-        return self.to_out(read_tables(self.rows, place, self.size))
+        return self.to_out(read_tables(self.rows, place, self.sizes, self.norm))

@@ -18,8 +18,9 @@ from trafficgym_agents.policies.smart.batch import AgentBatch, Batch, MapBatch
 from trafficgym_agents.policies.smart.config import SmartConfig
 from trafficgym_agents.policies.smart.edges import Edges, Groups, edges_back, edges_within
 from trafficgym_agents.policies.smart.fourier import FourierEmbedding, mlp
-from trafficgym_agents.policies.smart.geometry import SEAM, SLACK, motion_features, relations
+from trafficgym_agents.policies.smart.geometry import motion_features, relations
 from trafficgym_agents.policies.smart.goal_inputs import NOWHERE, Indication, Road, Toward, goal_inputs
+from trafficgym_agents.policies.smart.relation_tables import backward, bounded, reach
 from trafficgym_agents.policies.smart.vocabulary import CLASSES, Vocabulary
 
 Tensor = Any
@@ -241,7 +242,8 @@ class SmartNetwork(nn.Module):
         x = decoder.embed(contours, type, agents.size[agent], motion, toward)
 
         back = self._edges_back(agent, slot)
-        past = normalised(decoder.r_t_emb, relations(back, xy, yaw, xy, yaw, slot, quirk=config.zero_fill_quirk))
+        relation = relations(back, xy, yaw, xy, yaw, slot, quirk=config.zero_fill_quirk)
+        past = normalised(looks.past_embedding, relation)
         to_map, map_relation = looks.at_map(xy, yaw, agents.scene[agent], toward.piece)
         to_agents, agent_relation = looks.at_agents(xy, yaw, agents.group[agent] * agents.token.shape[1] + slot)
         for time, at_map, at_agents in zip(
@@ -277,6 +279,8 @@ class Looks:
         self._agent_radius = reach(config.agent_radius, config)
         self.map_embedding = bounded(decoder.r_pt2a_emb, self._map_radius, table_rows, self._quirk)
         self.agent_embedding = bounded(decoder.r_a2a_emb, self._agent_radius, table_rows, self._quirk)
+        stride = float(network.motions[:, :, -1].mean(2).norm(dim=-1).max())
+        self.past_embedding = backward(decoder.r_t_emb, stride, config.span_tokens, table_rows, self._quirk)
         self._map_xy: NDArray[np.float32] = tokens.xy.cpu().numpy()
         scene: NDArray[np.int64] = tokens.scene.cpu().numpy()
         self._map = Groups.of(scene, int(scene[-1]) + 1)
@@ -308,20 +312,6 @@ class Looks:
         edges = edges_within(self._agent_radius, points, number, points, sources, is_same=True)
         edges = Edges(*(part.to(xy.device) for part in edges))
         return edges, normalised(self.agent_embedding, relations(edges, xy, yaw, xy, yaw, quirk=self._quirk))
-
-
-def reach(radius: float, config: SmartConfig) -> float:
-    """How far a radius of the configuration reaches, m."""
-    return radius if config.zero_fill_quirk else SLACK * radius
-
-
-def bounded(embedding: FourierEmbedding, radius: float, table_rows: int, quirk: bool) -> Any:
-    """The embedding of (distance, bearing, turn) within a radius: itself, or tables of it."""
-    if not table_rows:
-        return embedding
-    seam = 0.0 if quirk else SEAM
-    low, high = (0.0, seam - np.pi, -seam - np.pi), (radius, seam + np.pi, np.pi - seam)
-    return embedding.tables(low, high, table_rows)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -10,79 +10,111 @@ from numba import njit
 from torch.nn import functional
 
 Tensor = Any
+FAST = {"reassoc", "contract", "nsz"}  # sums in any order, so that they are vectorised; infinities stay what they are
 
 
-def read_tables(rows: Tensor, place: Tensor, size: int) -> Tensor:
+def read_tables(rows: Tensor, place: Tensor, sizes: tuple[int, ...], norm: Any = None) -> Tensor:
     """Sum over D tables of what they hold at a place, linear between rows.
 
     Args:
-        rows: D tables of `size` rows each, one below the other, float32 ``[D size, h]``.
+        rows: D tables, one below the other, float32 ``[sum of sizes, h]``.
         place: Where to read in each table, 0 to ``size - 1``, ``[N, D]``; beyond, the last row is read.
-        size: Rows of a table, 2 or more.
+        sizes: Rows of each table, 2 or more.
+        norm: A layer norm that the sum goes through, and then through a ReLU.
 
     Returns:
         ``[N, h]``; differentiable by the rows.
     """
-    if rows.device.type == "cpu" and rows.dtype == torch.float32:
-        return _Fused.apply(rows, place.contiguous(), size)
-    return plain_read_tables(rows, place, size)
+    if rows.device.type != "cpu" or rows.dtype != torch.float32:
+        found = plain_read_tables(rows, place, sizes)
+    elif norm is not None and not torch.is_grad_enabled():
+        return _read_normed(rows, place, sizes, norm)
+    else:
+        found = _Fused.apply(rows, place.contiguous(), sizes)
+    return found if norm is None else norm(found).relu()
 
 
-def plain_read_tables(rows: Tensor, place: Tensor, size: int) -> Tensor:
+def plain_read_tables(rows: Tensor, place: Tensor, sizes: tuple[int, ...]) -> Tensor:
     """The same in plain torch, for any device and type."""
-    place = place.clamp(0, size - 1)
-    row = place.floor().clamp(max=size - 2)
+    size = torch.tensor(sizes, device=rows.device)
+    place = torch.minimum(place.clamp(min=0), size - 1)
+    row = torch.minimum(place.floor(), size - 2)
     share = place - row
-    index = row.long() + torch.arange(place.shape[1], device=rows.device) * size
+    index = row.long() + size.cumsum(0) - size
     index, weights = torch.cat([index, index + 1], 1), torch.cat([1 - share, share], 1)
     return functional.embedding_bag(index, rows, mode="sum", per_sample_weights=weights)
 
 
 class _Fused(torch.autograd.Function):
     @staticmethod
-    def forward(context, rows, place, size):  # type: ignore[no-untyped-def]
+    def forward(context, rows, place, sizes):  # type: ignore[no-untyped-def]
         found = np.empty((len(place), rows.shape[1]), np.float32)
-        _read(rows.detach().numpy(), place.numpy(), size, found)
+        _read(rows.detach().numpy(), place.numpy(), np.array(sizes), found)
         context.save_for_backward(place)
-        context.size, context.num_rows = size, len(rows)
+        context.sizes = sizes
         return torch.from_numpy(found)
 
     @staticmethod
     def backward(context, gradient):  # type: ignore[no-untyped-def]
         (place,) = context.saved_tensors
-        rows = np.zeros((context.num_rows, gradient.shape[1]), np.float32)
-        _spread(gradient.contiguous().numpy(), place.numpy(), context.size, rows)
+        rows = np.zeros((sum(context.sizes), gradient.shape[1]), np.float32)
+        _spread(gradient.contiguous().numpy(), place.numpy(), np.array(context.sizes), rows)
         return torch.from_numpy(rows), None, None
 
 
-@njit(cache=True, error_model="numpy")
-def _read(rows, place, size, found):  # type: ignore[no-untyped-def]
-    last = np.float32(size - 1)
-    for n in range(len(place)):
-        for d in range(place.shape[1]):
-            at = min(max(place[n, d], np.float32(0)), last)
-            row = min(int(at), size - 2)
-            share = at - np.float32(row)
-            rest = np.float32(1) - share
-            row += d * size
-            if d == 0:
-                for k in range(rows.shape[1]):
-                    found[n, k] = rest * rows[row, k] + share * rows[row + 1, k]
-            else:
-                for k in range(rows.shape[1]):
-                    found[n, k] += rest * rows[row, k] + share * rows[row + 1, k]
+def _read_normed(rows: Tensor, place: Tensor, sizes: tuple[int, ...], norm: Any) -> Tensor:
+    found = np.empty((len(place), rows.shape[1]), np.float32)
+    _read(rows.detach().numpy(), place.contiguous().numpy(), np.array(sizes), found)
+    _normalise(found, norm.weight.detach().numpy(), norm.bias.detach().numpy(), np.float32(norm.eps))
+    return torch.from_numpy(found)
 
 
 @njit(cache=True, error_model="numpy")
-def _spread(gradient, place, size, rows):  # type: ignore[no-untyped-def]
-    last = np.float32(size - 1)
+def _between(at, size):  # type: ignore[no-untyped-def]
+    """The row before a place, and how far from there to the next one it is."""
+    at = min(max(at, np.float32(0)), np.float32(size - 1))
+    row = min(int(at), size - 2)
+    return row, at - np.float32(row)
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def _read(rows, place, sizes, found):  # type: ignore[no-untyped-def]
     for n in range(len(place)):
+        for k in range(rows.shape[1]):
+            found[n, k] = 0
+        first = 0
         for d in range(place.shape[1]):
-            at = min(max(place[n, d], np.float32(0)), last)
-            row = min(int(at), size - 2)
-            share = at - np.float32(row)
-            rest = np.float32(1) - share
-            row += d * size
+            row, share = _between(place[n, d], sizes[d])
+            rest, row = np.float32(1) - share, row + first
+            for k in range(rows.shape[1]):
+                found[n, k] += rest * rows[row, k] + share * rows[row + 1, k]
+            first += sizes[d]
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def _normalise(values, scale, shift, eps):  # type: ignore[no-untyped-def]
+    """Layer norm and ReLU, in place."""
+    num = np.float32(values.shape[1])
+    for n in range(len(values)):
+        total, squares = np.float32(0), np.float32(0)
+        for k in range(values.shape[1]):
+            total += values[n, k]
+        mean = total / num
+        for k in range(values.shape[1]):
+            squares += (values[n, k] - mean) * (values[n, k] - mean)
+        factor = np.float32(1) / np.sqrt(squares / num + eps)
+        for k in range(values.shape[1]):
+            values[n, k] = max((values[n, k] - mean) * factor * scale[k] + shift[k], np.float32(0))
+
+
+@njit(cache=True, error_model="numpy")
+def _spread(gradient, place, sizes, rows):  # type: ignore[no-untyped-def]
+    for n in range(len(place)):
+        first = 0
+        for d in range(place.shape[1]):
+            row, share = _between(place[n, d], sizes[d])
+            rest, row = np.float32(1) - share, row + first
             for k in range(rows.shape[1]):
                 rows[row, k] += rest * gradient[n, k]
                 rows[row + 1, k] += share * gradient[n, k]
+            first += sizes[d]

@@ -32,8 +32,8 @@ class Args:
     """Who drives in scenes of SOURCE: log (the recording, the default), idm, constant_velocity, random, or a policy of
     an installed package, such as smart:CHECKPOINT."""
     background: str | None = None
-    """Who drives everybody but the ego and the hero in a scenario: idm (the default), or any other policy. Agents of one
-    that takes goals can be sent to them by clicks."""
+    """Who drives everybody but the ego and the hero in a scenario: idm (the default), or any other policy. Agents
+    of one that takes goals can be sent to them by clicks."""
     seed: int = 0
     """Seed of the rollouts, or of the scenario."""
     size: Annotated[tuple[int, int], tyro.conf.arg(metavar="W H")] = (1000, 800)

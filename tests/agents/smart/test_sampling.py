@@ -11,6 +11,7 @@ import torch
 
 from trafficgym.errors import ConfigError
 from trafficgym_agents.policies.smart.decoding import Decision
+from trafficgym_agents.policies.smart.likeliest import likeliest
 from trafficgym_agents.policies.smart.sampling import GREEDY, Sampling
 
 Tensor = Any
@@ -76,6 +77,22 @@ def test_the_last_token_comes_at_the_end() -> None:
     drawn = Sampling(top_k=None).draw(logits, torch.tensor([[0.0, BELOW_ONE]]))
     tokens, _ = Sampling(top_k=None).support(logits)
     assert drawn.tolist() == [[int(tokens[0, 0]), int(tokens[0, -1])]]
+
+
+@pytest.mark.parametrize(("num", "k"), [(2048, 48), (97, 5), (40, 10), (40, 11), (8, 1), (5, 5)])
+def test_the_likeliest(num: int, k: int) -> None:
+    """Those that torch finds, in its order; of equal ones any."""
+    logits = torch.randn((30, num), generator=torch.Generator().manual_seed(0))
+    logits[:10] = logits[:10].round(decimals=1)
+    logits[:5] = logits[:5].sort(-1).values
+    logits[5:8] = logits[5:8].sort(-1, descending=True).values
+    logits[20:, k // 2 :] = -torch.inf
+    tokens = likeliest(logits, k)
+    assert torch.equal(logits.gather(1, tokens), logits.topk(k, -1).values)
+    assert torch.equal(tokens[10:20], logits[10:20].topk(k, -1).indices)
+    assert all(len(set(row)) == k for row in tokens.tolist())
+    assert likeliest(logits.fill_(torch.nan), k).shape == (30, k)
+    assert likeliest(logits[:0], k).shape == (0, k)
 
 
 def decision(*sizes: int, seeds: tuple[int, ...]) -> Decision:

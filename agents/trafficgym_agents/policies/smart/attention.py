@@ -12,6 +12,7 @@ from torch.nn import functional
 from trafficgym_agents.policies.smart.config import SmartConfig
 from trafficgym_agents.policies.smart.edge_attention import edge_attention
 from trafficgym_agents.policies.smart.edges import Edges
+from trafficgym_agents.policies.smart.table_reading import standardised
 
 Tensor = Any
 
@@ -107,5 +108,5 @@ def normalised(embedding: Any, values: Tensor) -> Tensor:
         found = embedding(values)
         return functional.layer_norm(found, found.shape[-1:])
     with torch.no_grad():
-        parts = [functional.layer_norm(found := embedding(part), found.shape[-1:]) for part in values.split(CHUNK)]
-        return torch.cat(parts)
+        parts = [standardised(embedding(part)) for part in values.split(CHUNK)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn import functional
 
 from trafficgym_agents.policies.smart.attention import RelativeAttention, normalised
 from trafficgym_agents.policies.smart.batch import AgentBatch, Batch, MapBatch
@@ -129,10 +130,21 @@ class AgentDecoder(nn.Module):
 
     def logits(self, x: Tensor, type: Tensor) -> Tensor:
         """What the head gives of features ``[N, h]`` of agents of a class ``[N]``: ``[N, V]``."""
-        found = self.token_predict_head(x)
         if not self.config.head_per_class:
-            return found
-        return found.view(len(x), len(CLASSES), -1)[torch.arange(len(x), device=x.device), type]
+            return self.token_predict_head(x)
+        *first, last = self.token_predict_head.mlp
+        for layer in first:
+            x = layer(x)
+        found = x.new_empty((len(x), self.num_tokens))
+        rows = [torch.nonzero(type == code).flatten() for code in range(len(CLASSES))]
+        for of_class, weight, bias in zip(
+            rows, last.weight.chunk(len(CLASSES)), last.bias.chunk(len(CLASSES)), strict=True
+        ):
+            if len(of_class) == len(x):
+                return functional.linear(x, weight, bias)
+            if len(of_class):
+                found = found.index_copy(0, of_class, functional.linear(x[of_class], weight, bias))
+        return found
 
 
 MOST_KEPT = 1024

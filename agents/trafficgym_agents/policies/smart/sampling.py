@@ -10,6 +10,7 @@ import torch
 from trafficgym.errors import ConfigError, check_whole, names_nearest
 from trafficgym_agents.policies.distributions import TokenDistribution
 from trafficgym_agents.policies.smart.decoding import Decision
+from trafficgym_agents.policies.smart.likeliest import likeliest
 
 Tensor = Any
 
@@ -48,8 +49,8 @@ class Sampling:
         Probabilities are renormalised over the support; those outside the nucleus are -inf.
         """
         k = min(self.top_k or logits.shape[-1], logits.shape[-1])
-        values, tokens = logits.topk(k, -1)
-        log_probability = (values / self.temperature).log_softmax(-1)
+        tokens = likeliest(logits, k)
+        log_probability = (logits.gather(1, tokens) / self.temperature).log_softmax(-1)
         if self.top_p is None:
             return tokens, log_probability
         before = log_probability.exp().cumsum(-1) - log_probability.exp()

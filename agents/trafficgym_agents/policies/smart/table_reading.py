@@ -34,6 +34,14 @@ def read_tables(rows: Tensor, place: Tensor, sizes: tuple[int, ...], norm: Any =
     return found if norm is None else norm(found).relu()
 
 
+def standardised(values: Tensor) -> Tensor:
+    """Layer norm without scale and shift, of ``[N, h]`` that nobody needs any more and that has no gradient."""
+    if values.device.type != "cpu" or values.dtype != torch.float32:
+        return functional.layer_norm(values, values.shape[-1:])
+    _standardise(values.numpy(), np.float32(1e-5))
+    return values
+
+
 def plain_read_tables(rows: Tensor, place: Tensor, sizes: tuple[int, ...]) -> Tensor:
     """The same in plain torch, for any device and type."""
     size = torch.tensor(sizes, device=rows.device)
@@ -65,7 +73,8 @@ class _Fused(torch.autograd.Function):
 def _read_normed(rows: Tensor, place: Tensor, sizes: tuple[int, ...], norm: Any) -> Tensor:
     found = np.empty((len(place), rows.shape[1]), np.float32)
     _read(rows.detach().numpy(), place.contiguous().numpy(), np.array(sizes), found)
-    _normalise(found, norm.weight.detach().numpy(), norm.bias.detach().numpy(), np.float32(norm.eps))
+    _standardise(found, np.float32(norm.eps))
+    _rectify(found, norm.weight.detach().numpy(), norm.bias.detach().numpy())
     return torch.from_numpy(found)
 
 
@@ -92,8 +101,8 @@ def _read(rows, place, sizes, found):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _normalise(values, scale, shift, eps):  # type: ignore[no-untyped-def]
-    """Layer norm and ReLU, in place."""
+def _standardise(values, eps):  # type: ignore[no-untyped-def]
+    """Layer norm without scale and shift, in place."""
     num = np.float32(values.shape[1])
     for n in range(len(values)):
         total, squares = np.float32(0), np.float32(0)
@@ -101,10 +110,19 @@ def _normalise(values, scale, shift, eps):  # type: ignore[no-untyped-def]
             total += values[n, k]
         mean = total / num
         for k in range(values.shape[1]):
-            squares += (values[n, k] - mean) * (values[n, k] - mean)
+            values[n, k] -= mean
+            squares += values[n, k] * values[n, k]
         factor = np.float32(1) / np.sqrt(squares / num + eps)
         for k in range(values.shape[1]):
-            values[n, k] = max((values[n, k] - mean) * factor * scale[k] + shift[k], np.float32(0))
+            values[n, k] *= factor
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def _rectify(values, scale, shift):  # type: ignore[no-untyped-def]
+    """Scale, shift and ReLU, in place."""
+    for n in range(len(values)):
+        for k in range(values.shape[1]):
+            values[n, k] = max(values[n, k] * scale[k] + shift[k], np.float32(0))
 
 
 @njit(cache=True, error_model="numpy")

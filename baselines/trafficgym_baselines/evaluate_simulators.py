@@ -97,7 +97,7 @@ class Unit:
 def score(args: Args, unit: Unit) -> tuple[Unit, Row]:
     """Score a scene; runs in any process."""
     torch.set_num_threads(1)
-    scene = _scenes(args.scenes, args.num_scenes)[unit.number]
+    scene = scenes_to_score(args.scenes, args.num_scenes)[unit.number]
     realism = Realism(scene)
     if unit.simulator == "log":
         return unit, _row(realism.oracle(args.rollouts)) | habit_row(scene, None)
@@ -145,7 +145,7 @@ def _row(scored: SceneScore) -> Row:
 
 
 @lru_cache(maxsize=1)
-def _scenes(path: Path | None, num: int) -> Sequence[Scene]:
+def scenes_to_score(path: Path | None, num: int) -> Sequence[Scene]:
     """Held-out scenes that can be scored."""
     return [scene for scene in held_out_scenes(path, num)[0] if _can_be_scored(scene)]
 
@@ -261,7 +261,7 @@ def compare(args: Args) -> dict[str, Any]:
     reference = args.reference or next(iter(simulators))
     if reference not in simulators:
         raise ConfigError(f"the reference {reference!r} is none of the simulators: {', '.join(simulators)}")
-    numbers = range(len(_scenes(args.scenes, args.num_scenes)))
+    numbers = range(len(scenes_to_score(args.scenes, args.num_scenes)))
     kept = Kept(args)
     units = [Unit(n, one) for paths in simulators.values() for one in paths for n in numbers]
     missing = [unit for unit in dict.fromkeys(units) if unit not in kept.rows]

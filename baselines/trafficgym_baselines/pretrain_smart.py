@@ -11,8 +11,8 @@ Details (METHODS.md A.5): targets are the tokens nearest to the log from where t
 smoothing of 0.1; AdamW, weight decay 0.01, gradient norm clipped to 0.5; the learning rate falls by a cosine, over the
 steps, to 1 %; relations are read from tables of 1024 rows (`fourier.Tables`), which gradients flow through. A scene
 keeps its noise and the agents that carry loss for the whole training. Ours: batches of 8 scenes and a rate of 2e-3 for
-micro, where the paper has 80 and 5e-4 for 7 million parameters. With ``--actions plans`` the same layers get a head over
-trajectories (`TrajectoryNetwork`), and imitate the log by likelihood; the checkpoint is ``trajectory.safetensors``.
+micro, where the paper has 80 and 5e-4 for 7 million parameters. With ``--actions plans`` the same layers have a head
+over trajectories (`TrajectoryNetwork`), and imitate the log by likelihood; that writes ``trajectory.safetensors``.
 """
 
 from __future__ import annotations

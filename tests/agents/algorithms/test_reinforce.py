@@ -128,7 +128,8 @@ def test_what_is_rewarded_becomes_likelier(make: Any) -> None:
         with torch.no_grad():
             made = actor.decisions(actor.network, driven.batch)
         log_prob = made.distribution.log_prob(made.action)
-        return torch.stack([log_prob[reward[made.agent] == sign].mean() for sign in (1, -1)])
+        there = log_prob.isfinite()  # some leave the three likeliest
+        return torch.stack([log_prob[there & (reward[made.agent] == sign)].mean() for sign in (1, -1)])
 
     before = advantage()
     for _ in range(3):

@@ -133,9 +133,10 @@ class Known:
 
     @torch.no_grad()
     def _encode(self, number: int) -> Tensor:
+        was_training = self.network.training
         self.network.eval()
         features = self.network.encode_map(self.scenes.batch([number]).map, TABLE_ROWS)
-        self.network.train()
+        self.network.train(was_training)
         return features
 
     def has(self, numbers: list[int]) -> bool:

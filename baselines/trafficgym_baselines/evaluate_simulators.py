@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,6 +28,8 @@ from numpy.typing import NDArray
 
 from trafficgym.errors import ConfigError, TrafficgymError
 from trafficgym.metrics.bootstrap import Interval, paired_difference, ratio_interval
+from trafficgym.metrics.goals import WomdThresholds, evaluated_tracks, goal_misses, logged_goals
+from trafficgym.metrics.off_log_goals import kinematic_goals, manoeuvre_goals
 from trafficgym.metrics.wosac import Realism, SceneScore
 from trafficgym.metrics.wosac.submission import submitted_trajectories
 from trafficgym.report.scene_pool import as_done
@@ -39,7 +41,6 @@ from trafficgym.world.recorded_rollouts import RecordedRollouts
 from trafficgym.world.roll_out import roll_out_batch
 from trafficgym_agents.algorithms.actors import Actor, PlanActor, TokenActor
 from trafficgym_agents.algorithms.checkpoints import load_actor
-from trafficgym_agents.algorithms.hindsight import logged_goals
 from trafficgym_agents.policies.smart import simulation as smart
 from trafficgym_agents.policies.smart.sampling import Sampling
 from trafficgym_agents.policies.smart.tokenizer import Tokenizer
@@ -57,6 +58,7 @@ COLUMNS = {
     "collision": "collision %",
     "offroad": "off-road %",
     "min_ade": "minADE m",
+    "passing_miss": "miss %",
 }
 
 
@@ -78,8 +80,12 @@ class Args:
     """How networks draw tokens."""
     seed: int = 0
     workers: int = 1
-    goals: bool = False
-    """Tell networks that take goals where the log ends."""
+    goals: Literal["none", "log", "manoeuvre", "kinematic"] = "none"
+    """What networks that take goals are told, and everybody is measured by: nothing, and by where the log ends; where
+    the log ends; where another way would have led (`manoeuvre_goals`); where the log was before its end, or would be
+    after it (`kinematic_goals`)."""
+    goal_seconds: float = 0.0
+    """After the end of the log, negative for before, of ``kinematic``."""
     habits: bool = False
     """Print headway, jerk and lane changes as well, which are not in the metric."""
     out: Path = Path("runs/evaluation")
@@ -100,12 +106,30 @@ def score(args: Args, unit: Unit) -> tuple[Unit, Row]:
     scene = scenes_to_score(args.scenes, args.num_scenes)[unit.number]
     realism = Realism(scene)
     if unit.simulator == "log":
-        return unit, _row(realism.oracle(args.rollouts)) | habit_row(scene, None)
+        return unit, _row(realism.oracle(args.rollouts)) | habit_row(scene, None) | {"passing_miss": 0.0}
     if unit.simulator in WITHOUT_NETWORK:
         rollouts = _driven(scene, unit.simulator, args)
-        return unit, _row(realism.score(rollouts)) | habit_row(scene, rollouts)
-    rollouts = _simulated(scene, *_actor(unit.simulator, args.sampling), args)
-    return unit, _row(realism.score(rollouts)) | habit_row(scene, rollouts)
+    else:
+        rollouts = _simulated(scene, *_actor(unit.simulator, args.sampling), args)
+    return unit, _row(realism.score(rollouts)) | habit_row(scene, rollouts) | _misses(scene, rollouts, args)
+
+
+def _goals(scene: Scene, args: Args) -> NDArray[np.float32]:
+    """Where agents are to go, ``[A, 2]`` m, NaN where there is no goal."""
+    if args.goals == "manoeuvre":
+        return manoeuvre_goals(scene, np.random.default_rng([args.seed, *scene.id.encode()]))
+    return kinematic_goals(scene, args.goal_seconds) if args.goals == "kinematic" else logged_goals(scene)
+
+
+def _misses(scene: Scene, rollouts: NDArray[np.float32], args: Args) -> Row:
+    """Shares of evaluated agents with a goal, in percent, that do not get there."""
+    goals, agents = _goals(scene, args), evaluated_tracks(scene)
+    found = {
+        "passing_miss": goal_misses(rollouts, goals, agents).rate,
+        "final_miss": goal_misses(rollouts, goals, agents, criterion="hard").rate,
+        "womd_miss": goal_misses(rollouts, goals, agents, criterion="hard", within=WomdThresholds.of(scene)).rate,
+    }
+    return {name: 100 * rate for name, rate in found.items() if rate is not None}
 
 
 def _simulated(scene: Scene, actor: Actor, tokenizer: Tokenizer, args: Args) -> NDArray[np.float32]:
@@ -114,7 +138,8 @@ def _simulated(scene: Scene, actor: Actor, tokenizer: Tokenizer, args: Args) -> 
     if isinstance(actor, PlanActor):
         return next(trajectory.simulate(actor.network, [scene], [tokens], actor.sampling, num=num, seed=seed))
     assert isinstance(actor, TokenActor)
-    goals = [logged_goals(scene)] if actor.network.config.goal is not None and args.goals else None
+    is_told = actor.network.config.goal is not None and args.goals != "none"
+    goals = [_goals(scene, args)] if is_told else None
     return next(smart.simulate(actor.network, [scene], [tokens], actor.sampling, num=num, seed=seed, goals=goals))
 
 
@@ -165,25 +190,30 @@ def _actor(path: str, sampling: Sampling) -> tuple[Actor, Tokenizer]:
 
 
 class Kept:
-    """Rows that were scored before, by simulator and scene, in one file of lines."""
+    """Rows that were scored before, by simulator and scene, in one file of lines.
 
-    def __init__(self, args: Args) -> None:
+    Checkpoints are known by their digests, so that one that was trained anew is scored anew.
+    """
+
+    def __init__(self, args: Args, digests: Mapping[str, str]) -> None:
         args.out.mkdir(parents=True, exist_ok=True)
+        self._digests = digests
         self.path = args.out / "scenes.jsonl"
-        self._setting = [str(args.scenes), args.rollouts, repr(args.sampling), args.seed, args.goals]
+        self._setting = [str(args.scenes), args.rollouts, repr(args.sampling), args.seed, args.goals, args.goal_seconds]
         self.rows: dict[Unit, Row] = {}
         for line in self.path.read_text().splitlines() if self.path.exists() else ():
             try:
                 found = json.loads(line)
             except json.JSONDecodeError:
                 continue  # the last line of a run that was killed
-            if found["setting"] == self._setting:
+            if found["setting"] == self._setting and found.get("sha256") == digests.get(found["simulator"]):
                 self.rows[Unit(found["number"], found["simulator"])] = found["row"]
 
     def add(self, unit: Unit, row: Row) -> None:
         """Keep a row, on disk too."""
         self.rows[unit] = row
-        line = {"setting": self._setting, "number": unit.number, "simulator": unit.simulator, "row": row}
+        line = {"setting": self._setting, "number": unit.number, "simulator": unit.simulator}
+        line |= {"sha256": self._digests.get(unit.simulator), "row": row}
         with open(self.path, "a") as file:
             file.write("\n" * (file.tell() > 0 and not self._ends_with_newline()) + json.dumps(line) + "\n")
 
@@ -214,23 +244,21 @@ def table(
     """Means and differences against the reference, each with its interval, by simulator and column."""
 
     def column(name: str, key: str) -> NDArray[np.float64]:
-        """Of each scene, the mean over training seeds."""
+        """Of each scene, the mean over training seeds; NaN where there is none."""
         values = [[rows[Unit(n, one)].get(key, np.nan) for n in numbers] for one in simulators[name]]
         return np.asarray(values, np.float64).mean(0)
 
-    ones, found = np.ones(len(numbers)), {}
-    for name in simulators:
-        found[name] = {
-            key: {
-                "mean": _plain(ratio_interval(column(name, key), ones)),
-                "difference": _plain(paired_difference((column(name, key), ones), (column(reference, key), ones))),
-                "seeds": [
-                    float(np.mean([rows[Unit(n, one)].get(key, np.nan) for n in numbers])) for one in simulators[name]
-                ],
-            }
-            for key in COLUMNS
+    def entry(name: str, key: str) -> dict[str, Any]:
+        own, other = column(name, key), column(reference, key)
+        known, both = np.isfinite(own), np.isfinite(own) & np.isfinite(other)
+        seeds = [[rows[Unit(n, one)].get(key, np.nan) for n in numbers if known[n]] for one in simulators[name]]
+        return {
+            "mean": _plain(ratio_interval(np.where(known, own, 0), known)),
+            "difference": _plain(paired_difference((np.where(both, own, 0), both), (np.where(both, other, 0), both))),
+            "seeds": [float(np.mean(values)) if values else None for values in seeds],
         }
-    return found
+
+    return {name: {key: entry(name, key) for key in COLUMNS} for name in simulators}
 
 
 def _plain(interval: Interval | None) -> list[float] | None:
@@ -245,7 +273,8 @@ def print_table(found: Mapping[str, Any], reference: str) -> None:
         + f"   RMM and collisions against {reference}"
     )
     for name, columns in found.items():
-        values = "".join(f"{columns[key]['mean'][0]:13.4f}" for key in COLUMNS)
+        means = [columns[key]["mean"] for key in COLUMNS]
+        values = "".join(f"{'-':>13}" if mean is None else f"{mean[0]:13.4f}" for mean in means)
         differences = [columns[key]["difference"] for key in ("metametric", "collision")]
         against = "  ".join(f"{value:+.4f} [{low:+.4f}, {high:+.4f}]" for value, low, high in differences)
         print(f"{name:22}{values}   {against if name != reference else ''}")
@@ -258,11 +287,13 @@ def compare(args: Args) -> dict[str, Any]:
         ConfigError: a simulator cannot be used.
     """
     simulators = parse(args.simulators)
+    paths = {path for ones in simulators.values() for path in ones if path not in WITHOUT_NETWORK}
+    digests = {path: load_actor(path, args.sampling)[1].sha256 for path in paths}
     reference = args.reference or next(iter(simulators))
     if reference not in simulators:
         raise ConfigError(f"the reference {reference!r} is none of the simulators: {', '.join(simulators)}")
     numbers = range(len(scenes_to_score(args.scenes, args.num_scenes)))
-    kept = Kept(args)
+    kept = Kept(args, digests)
     units = [Unit(n, one) for paths in simulators.values() for one in paths for n in numbers]
     missing = [unit for unit in dict.fromkeys(units) if unit not in kept.rows]
     work: Callable[[Unit], tuple[Unit, Row]] = partial(score, args)

@@ -3,6 +3,7 @@
     python -m trafficgym_baselines.pretrain_smart --seconds 300 --out runs/smart
     python -m trafficgym_baselines.pretrain_smart --scenes train --preset nano --vocabulary vocabulary.safetensors
     python -m trafficgym_baselines.pretrain_smart --actions plans --seconds 300 --out runs/plans
+    python -m trafficgym_baselines.pretrain_smart --init micro --goals indication --seconds 300 --out runs/goals
 
 Started again with the same options it goes on where it was. The checkpoint, ``smart.safetensors`` in the run's folder,
 is written at the end.
@@ -18,7 +19,7 @@ over trajectories (`TrajectoryNetwork`), and imitate the log by likelihood; that
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,9 +31,11 @@ from trafficgym.errors import ConfigError, TrafficgymError
 from trafficgym.scene.scene import Scene
 from trafficgym_agents.algorithms.behaviour_cloning import imitation_loss
 from trafficgym_agents.algorithms.cross_entropy import Smoothing
+from trafficgym_agents.algorithms.hindsight import goals_of_tracks, logged_goals
 from trafficgym_agents.algorithms.plan_imitation import plan_imitation_loss
 from trafficgym_agents.policies.smart.batch import Batch
 from trafficgym_agents.policies.smart.checkpoint import load_smart, save_smart
+from trafficgym_agents.policies.smart.conditioning import conditioned
 from trafficgym_agents.policies.smart.config import preset
 from trafficgym_agents.policies.smart.decoding import TABLE_ROWS
 from trafficgym_agents.policies.smart.network import SmartNetwork
@@ -54,6 +57,7 @@ from trafficgym_agents.training.workers import run_workers
 from trafficgym_baselines.sources import training_scenes
 
 VOCABULARY_SCENES = 200
+NO_GOALS = "goals are for networks that choose tokens; leave --goals or --actions plans out"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +74,12 @@ class Args:
     """What agents decide on: motion tokens, or trajectories."""
     vocabulary: Path | None = None
     """Words, from `build_vocabulary`; by default a small vocabulary is made from the first 200 scenes."""
-    init: Path | None = None
-    """Checkpoint to begin with; its preset and vocabulary hold."""
+    init: str | None = None
+    """Checkpoint to begin with, a file or the name of a shipped one; its preset and vocabulary hold."""
+    goals: Literal["concatenation", "indication"] | None = None
+    """Agents are told where their log ends, and how the network takes that; None: they are not."""
+    without_goal: float = 0.2
+    """With goals, the chance that an agent has none."""
     steps: int | None = None
     """Steps of optimisation in all; 1000 where --seconds is not given either."""
     seconds: float | None = None
@@ -95,16 +103,33 @@ def make_network(args: Args, scenes: Sequence[Scene]) -> tuple[SmartNetwork | Tr
         if args.vocabulary is not None:
             raise ConfigError("give --init or --vocabulary, not both: a checkpoint has its own vocabulary")
         loaded, card = load_smart(args.init) if args.actions == "tokens" else load_trajectory(args.init)
-        return loaded, card.sha256
+        if args.goals is None or (isinstance(loaded, SmartNetwork) and loaded.config.goal == args.goals):
+            return loaded, card.sha256
+        if not isinstance(loaded, SmartNetwork):
+            raise ConfigError(NO_GOALS)
+        return conditioned(loaded, args.goals), card.sha256
     if args.vocabulary is not None:
         vocabulary = Vocabulary.load(args.vocabulary)
     else:
         first = (scenes[i] for i in range(min(VOCABULARY_SCENES, len(scenes))))
         vocabulary = build_vocabulary(first, rng=np.random.default_rng(0), motions=SMALL_TRAJTOK)  # for every seed
-    config = preset(args.preset)
+    config = replace(preset(args.preset), goal=args.goals)
     if args.actions == "plans":
+        if args.goals is not None:
+            raise ConfigError(NO_GOALS)
         return TrajectoryNetwork(TrajectoryConfig(trunk=config), vocabulary), None
     return SmartNetwork(config, vocabulary), None
+
+
+def told(args: Args, known: TrainingScenes, numbers: list[int], step: int) -> Any:
+    """Goals of the agents of a batch, ``[N, 2]`` m: where their logs end, NaN for those that are told nothing."""
+    goals = []
+    for number in numbers:
+        of_scene = logged_goals(known.scenes[number])
+        rng = np.random.default_rng([args.seed, step, number])
+        of_scene[rng.random(len(of_scene)) < args.without_goal] = np.nan
+        goals.append(of_scene)
+    return goals_of_tracks([known[number] for number in numbers], goals)
 
 
 def imitation(args: Args, network: SmartNetwork | TrajectoryNetwork, batch: Batch) -> tuple[Any, int, dict[str, float]]:
@@ -134,7 +159,10 @@ def train(args: Args, worker: Worker) -> None:
         for step in run.steps():
             rate = args.rate * schedule.factor(run.fraction, 1.0)
             set_learning_rate(optimizer, rate)
-            batch = known.batch(order.scenes(step))
+            numbers = order.scenes(step)
+            batch = known.batch(numbers)
+            if trunk.config.goal is not None:
+                batch = batch.with_goals(told(args, known, numbers.tolist(), step))
             loss, count, nearness = imitation(args, network, batch)
             optimizer.zero_grad()
             loss.backward()

@@ -12,7 +12,9 @@ JOBS ?= 2
 # Scenes of your own: `make demo SCENES=path`. Without, generated ones.
 SCENES ?=
 OUT ?= out/demo
+FROM = $(if $(SCENES),--scenes "$(SCENES)")
 SECONDS_PPO ?= 60
+SECONDS_RLFTSIM ?= 90
 DATA = $(or $(TRAFFICGYM_TEST_DATA),../shared)/data
 
 export OMP_NUM_THREADS ?= 1
@@ -20,7 +22,7 @@ export SDL_VIDEODRIVER ?= dummy
 export PYGAME_HIDE_SUPPORT_PROMPT ?= 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup demo test check format lint type tests docs bench clean
+.PHONY: help setup demo ppo test check format lint type tests docs bench clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -36,9 +38,14 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"
 	@touch $@
 
-demo: $(READY)  ## Drive scenes with five policies, then train PPO for a minute
-	$(BIN)/trafficgym evaluate $(if $(SCENES),--scenes "$(SCENES)") --policy log --policy smart --policy idm --policy constant_velocity --policy random --out "$(OUT)"
-	$(BIN)/python -m trafficgym_baselines.ppo_single $(if $(SCENES),--scenes "$(SCENES)") --seconds $(SECONDS_PPO)
+demo: $(READY)  ## Drive scenes, fine-tune the shipped agents for a minute and a half, compare and film them
+	$(BIN)/trafficgym evaluate $(FROM) --policy log --policy smart --policy idm --policy constant_velocity --policy random --out "$(OUT)"
+	rm -rf "$(OUT)/rlftsim"
+	$(BIN)/python -m trafficgym_baselines.rlftsim $(FROM) --checkpoint micro --num-scenes 100 --seconds $(SECONDS_RLFTSIM) --out "$(OUT)/rlftsim"
+	-$(BIN)/python -m trafficgym_baselines.before_and_after $(FROM) --before micro --after "$(OUT)/rlftsim/policy.safetensors" --out "$(OUT)/before_after.gif"
+
+ppo: $(READY)  ## Train PPO of stable-baselines3 for a minute
+	$(BIN)/python -m trafficgym_baselines.ppo_single $(FROM) --seconds $(SECONDS_PPO)
 
 test: check tests  ## All that must pass before a change is merged
 

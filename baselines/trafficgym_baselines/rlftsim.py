@@ -66,8 +66,8 @@ class Args:
     """Store, file or folder of scenes, every fifth of which is held out; generated ones by default."""
     num_scenes: int = 400
     """How many are generated, or taken at most."""
-    steps: int = 100
-    """Updates in all."""
+    steps: int | None = None
+    """Updates in all; 100 where --seconds is not given either."""
     seconds: float | None = None
     """Stop after this time, whatever the steps."""
     batch: int = 8
@@ -114,7 +114,8 @@ def train(args: Args, worker: Worker) -> None:
     order = SceneOrder(num_scenes=len(scenes), batch=args.batch, seed=args.seed, worker=worker)
     optimizer = torch.optim.AdamW(learning, args.rate, betas=(0.9, 0.999), weight_decay=0.01, fused=True)
     schedule, leash = Schedule(kind="constant", warm_up=args.warm_up), Leash(network, args.method.leash)
-    budget = Budget(steps=args.steps, seconds=args.seconds)
+    steps = 100 if args.steps is None and args.seconds is None else args.steps
+    budget = Budget(steps=steps, seconds=args.seconds)
 
     with Run(args.out, args, budget=budget, worker=worker) as run:
         run.resume(network=network, optimizer=optimizer, rng=rng, leash=leash, hindsight=world.hindsight)

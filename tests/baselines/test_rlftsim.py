@@ -111,17 +111,24 @@ def test_plans_are_reinforced_and_compared(folder: Path, capsys: pytest.CaptureF
 
 
 def test_who_is_told_goes_elsewhere(folder: Path) -> None:
-    """Networks that take goals are scored with and without them, and rows are kept apart."""
-    rlftsim.train(args(folder, "told", trained="all_but_map", rate=0.05, **GOALS), Worker())
-    simulators = (f"told={folder / 'told/policy.safetensors'}",)
+    """Networks that learned to take goals are scored with and without them, and rows are kept apart."""
+    tokens = str(folder / "tokens/smart.safetensors")
+    options: dict[str, Any] = {"init": tokens, "goals": "concatenation", "scenes": folder / "scenes", "batch": 2}
+    pretrain_smart.train(pretrain_smart.Args(**options, steps=3, rate=0.05, out=folder / "told"), Worker())
+    simulators = (f"told={folder / 'told/smart.safetensors'}",)
     common: dict[str, Any] = {
         "simulators": simulators,
         "scenes": folder / "scenes",
         "rollouts": 2,
         "out": folder / "rows",
     }
-    without, told = (evaluate_simulators.compare(evaluate_simulators.Args(goals=g, **common)) for g in (False, True))
-    assert without["told"]["min_ade"]["mean"] != told["told"]["min_ade"]["mean"]
+    kinds: tuple[Any, ...] = ("none", "log", "manoeuvre")
+    found = [evaluate_simulators.compare(evaluate_simulators.Args(goals=g, **common))["told"] for g in kinds]
+    assert len({str(one["min_ade"]["mean"]) for one in found}) == 3
+    with pytest.raises(ConfigError, match="networks that choose tokens"):
+        pretrain_smart.train(
+            pretrain_smart.Args(**options | {"init": None}, actions="plans", out=folder / "x"), Worker()
+        )
 
 
 def test_estimators_are_compared(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tyro
 
 from trafficgym.cli.main import main
 from trafficgym.scene.store import SceneWriter
@@ -81,3 +83,10 @@ def test_make_targets_exist() -> None:
         for words in shell_lines(page):
             if words[:1] == ["make"]:
                 assert words[1] in targets, f"{page.name}: make {words[1]}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_scripts_take_the_options_that_are_shown(page: Path) -> None:
+    for words in shell_lines(page):
+        if words[:2] == ["python", "-m"] and words[2].startswith("trafficgym_baselines."):
+            tyro.cli(import_module(words[2]).Args, args=words[3:])

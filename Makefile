@@ -77,6 +77,7 @@ bench: $(READY)  ## Speed on this machine; some need the recorded scenes of TRAF
 	$(BIN)/python benchmarks/nominal.py --seeds 200
 	$(BIN)/python benchmarks/longtail.py
 	$(BIN)/python benchmarks/smart.py --data "$(DATA)/.."
+	$(BIN)/python benchmarks/rlftsim.py
 
 clean:  ## Remove what the targets made, except .venv
 	rm -rf out runs site build dist .mypy_cache .pytest_cache .ruff_cache .benchmarks

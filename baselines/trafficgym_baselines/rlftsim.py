@@ -12,9 +12,10 @@ With ``--goals`` the network learns to take goals, by a share of the agents at a
 hindsight, where the most realistic of the scene's last rollouts ended.
 
 Details: AdamW with beta1 0.9 and weight decay 0.01, gradient norm clipped to 1, a warm-up and then a constant rate;
-everything but the map encoder and the embeddings is trained. Ours, for small runs: a rate of 1e-4 where the paper has
-3e-6 for a network of 7 million weights, and rewards divided by their standard deviation. Networks are in evaluation
-mode throughout: with dropout, probabilities would not be those that actions were drawn by.
+everything but the map encoder and the embeddings is trained. Ours, for small runs: a rate of 3e-4 where the paper has
+3e-6 for a network of 7 million weights; rewards divided by their standard deviation; and, without
+``--method.objective.credit scene``, a reward for each evaluated agent by its own part of the realism. Networks are in
+evaluation mode throughout: with dropout, probabilities would not be those that actions were drawn by.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from trafficgym_agents.algorithms.checkpoints import load_actor, save_actor
 from trafficgym_agents.algorithms.closed_loop import freeze
 from trafficgym_agents.algorithms.hindsight import goals_of_tracks, hindsight_goals, logged_goals
 from trafficgym_agents.algorithms.kl_control import Leash
+from trafficgym_agents.algorithms.objective import Objective
 from trafficgym_agents.algorithms.reinforce import Experience, Reinforce, judge, policy_loss, reward_scale
 from trafficgym_agents.policies.smart.conditioning import conditioned
 from trafficgym_agents.policies.smart.config import SmartConfig
@@ -72,11 +74,13 @@ class Args:
     """Stop after this time, whatever the steps."""
     batch: int = 8
     """Scenes in an update, of all workers together."""
-    rate: float = 1e-4
+    rate: float = 3e-4
     """Learning rate."""
     warm_up: int = 10
     """Updates in which the rate rises."""
-    method: Reinforce = field(default_factory=lambda: Reinforce(reward_scale="batch_std"))
+    method: Reinforce = field(
+        default_factory=lambda: Reinforce(objective=Objective(credit="agent"), reward_scale="batch_std")
+    )
     sampling: Sampling = field(default_factory=lambda: Sampling(top_k=32))
     """How actions are drawn, in training and evaluation."""
     trained: Literal["attention", "all_but_map"] = "attention"
@@ -252,7 +256,9 @@ def finish(args: Args, actor: Actor, parent: Card, run: Run, data: str) -> None:
                 scenes=args.scenes,
                 num_scenes=args.evaluate,
                 sampling=args.sampling,
+                goals="log" if trunk_config(actor.network).goal is not None else "none",
                 workers=args.workers,
+                habits=True,
                 out=args.out / "evaluation",
             )
         )

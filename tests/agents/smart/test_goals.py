@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,8 @@ from tests.agents.smart.generated_tokens import (
     with_gaps,
 )
 from trafficgym.errors import ConfigError
-from trafficgym_agents.policies.smart.batch import AgentBatch, Batch
+from trafficgym_agents.policies.smart import checkpoint
+from trafficgym_agents.policies.smart.batch import Batch
 from trafficgym_agents.policies.smart.checkpoint import load_smart, save_smart
 from trafficgym_agents.policies.smart.conditioning import conditioned
 from trafficgym_agents.policies.smart.config import GOALS
@@ -194,17 +195,17 @@ def test_the_piece_nearest_to_the_goal_is_marked(plain: SmartNetwork, distance: 
         decoder = Decoder(network, batch)
         with torch.no_grad():
             found.append(decoder.advance(aimed, *(getattr(aimed, n)[:, 1] for n in ("token", "xy", "yaw", "valid"))))
-        looks = decoder._looks.toward(goal, aimed.xy[:, 1], aimed.yaw[:, 1], aimed.scene)
+        looks = decoder._looks.toward(goal, torch.ones(len(goal)), aimed.xy[:, 1], aimed.yaw[:, 1], aimed.scene)
         assert looks.piece is not None and looks.piece.tolist() == [int(piece), *[-1] * (len(goal) - 1)]
         assert (looks.beyond is None) == is_seen
     assert torch.equal(*found)
 
 
 def test_polar() -> None:
-    """Facing north at (1, 2): a goal 3 m ahead, one 4 m to the left, one right here."""
+    """Facing north at (1, 2): a goal 3 m ahead in 4 s, one 4 m to the left that is overdue, one right here."""
     xy, yaw = torch.tensor([[1.0, 2.0]]).repeat(3, 1), torch.full((3,), torch.pi / 2)
-    found = polar(torch.tensor([[1.0, 5.0], [-3.0, 2.0], [1.0, 2.0]]), xy, yaw)
-    want = [[1, np.log(4), 0.75, 0], [1, np.log(5), 0, 0.8], [1, 0, 0, 0]]
+    found = polar(torch.tensor([[1.0, 5.0], [-3.0, 2.0], [1.0, 2.0]]), torch.tensor([4.0, -1.0, 4.0]), xy, yaw)
+    want = [[1, np.log(4), 0.75, 0, 0.075], [1, np.log(5), 0, 0.8, 0.2], [1, 0, 0, 0, 0]]
     check_same(found, torch.tensor(want, dtype=torch.float32), 1e-6)
 
 
@@ -254,10 +255,15 @@ def test_checkpoints_keep_it(plain: SmartNetwork, kind: Kind, tmp_path: Path) ->
         load_smart(path, config=MICRO)
 
 
-def test_cards_from_before_there_were_goals(plain: SmartNetwork) -> None:
-    """The shipped checkpoint's."""
-    network, card = load_smart("micro")
-    assert network.config.goal is None and "goal" not in card.config
+def test_cards_from_before_there_were_goals(
+    plain: SmartNetwork, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """They have no such field, and their networks take none."""
+    monkeypatch.setattr(checkpoint, "asdict", lambda config: {k: v for k, v in asdict(config).items() if k != "goal"})
+    card = save_smart(
+        tmp_path / "old.safetensors", plain, Card(kind="", config={}, algorithm="none", data="none", seed=0)
+    )
+    assert "goal" not in card.config and load_smart(tmp_path / "old.safetensors")[0].config.goal is None
 
 
 @kinds
@@ -272,9 +278,3 @@ def test_conditioned(plain: SmartNetwork, kind: Kind) -> None:
         conditioned(conditioned(plain, kind), kind)
     with pytest.raises(ConfigError, match="goal is 'nowhere'; it is 'concatenation', 'indication', or None"):
         replace(MICRO, goal="nowhere")  # type: ignore[arg-type]
-
-
-def test_one_row_of_a_batch(tokens: SceneTokens) -> None:
-    agents = Batch.of([tokens]).agents
-    one = AgentBatch(**{f.name: getattr(agents, f.name)[:1].clone() for f in fields(AgentBatch)})
-    assert one.goal.shape == (1, 2)

@@ -52,6 +52,7 @@ class AgentBatch:
     learns: Tensor  # bool (N,)
     target: Tensor | None = None  # int64 (N, Q), of the tokens of the log; None once agents are elsewhere
     goal: Tensor = None  # float32 (N, 2) m, in the frame of the positions; NaN where the agent has none, the default
+    time_left: Tensor | None = None  # float32 (N,) s until goals are due; None: it follows from the slot
 
     def __post_init__(self) -> None:
         if self.goal is None:
@@ -73,7 +74,8 @@ class AgentBatch:
             index.append(members.repeat(num))
             group.append((g * num + torch.arange(num, device=members.device)).repeat_interleave(len(members)))
         where = torch.cat(index) if index else torch.zeros(0, dtype=torch.long)
-        values = {f.name: getattr(self, f.name)[where] for f in fields(self) if f.name != "target"}
+        known = [f.name for f in fields(self) if f.name != "target" and getattr(self, f.name) is not None]
+        values = {name: getattr(self, name)[where] for name in known}
         return AgentBatch(**values | {"group": torch.cat(group) if group else where})
 
     def moved(self, token: Tensor, xy: Tensor, yaw: Tensor, valid: Tensor) -> AgentBatch:
@@ -99,7 +101,7 @@ class Batch:
     def of(cls, scenes: Sequence[SceneTokens], device: str = "cpu") -> Batch:
         """Put tokenised scenes side by side."""
         maps, agents = [scene.map for scene in scenes], [scene.agents for scene in scenes]
-        shared = [f.name for f in fields(AgentBatch) if f.name not in ("scene", "group", "target", "goal")]
+        shared = [f.name for f in fields(AgentBatch) if f.name not in ("scene", "group", "target", "goal", "time_left")]
         shared += ["target"] if all(a.target is not None for a in agents) else []
         number = _numbers(agents, device)
         return cls(

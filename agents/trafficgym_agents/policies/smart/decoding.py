@@ -20,7 +20,7 @@ from trafficgym_agents.policies.smart.batch import AgentBatch, Batch
 from trafficgym_agents.policies.smart.config import HISTORY_TOKENS, NUM_TOKENS, STEPS_PER_TOKEN
 from trafficgym_agents.policies.smart.edges import Edges, edges_from
 from trafficgym_agents.policies.smart.geometry import moved_features, relations
-from trafficgym_agents.policies.smart.network import Looks, SmartNetwork
+from trafficgym_agents.policies.smart.network import Looks, SmartNetwork, time_left
 
 Tensor = Any
 
@@ -86,6 +86,7 @@ class Decoder:
         self._past: list[list[Tensor]] = [[] for _ in decoder.t_attn_layers]  # keys and values, by layer and slot
         self._poses: list[tuple[Tensor, Tensor, Tensor]] = []  # xy, yaw, valid of the slots in `_past`
         self._last: tuple[Tensor, Tensor] | None = None  # xy and valid of the slot before
+        self._seen = 0  # slots
 
     def repeat(self, rows: Tensor) -> None:
         """Go on with other agents: row i as agent ``rows[i]`` of those until now, ``[N']``."""
@@ -115,7 +116,11 @@ class Decoder:
         network, decoder = self.network, self.network.agent_encoder
         contours = network.motions[agents.type, token, -1].flatten(1)
         motion = moved_features(self._moved(xy, valid), yaw, network.config.zero_fill_quirk)
-        toward = self._looks.toward(agents.goal, xy, yaw, agents.scene)
+        left = agents.time_left
+        if left is None:
+            left = time_left(torch.full_like(xy[:, 0], self._seen))
+        self._seen += 1
+        toward = self._looks.toward(agents.goal, left, xy, yaw, agents.scene)
         x = decoder.embed(contours, agents.type, agents.size, motion, toward)
         back, past = self._back(xy, yaw, valid)
         there = torch.nonzero(valid).flatten()

@@ -15,7 +15,7 @@ from trafficgym.metrics.wosac.log import in_source
 from trafficgym.scene.scene import AgentType
 from trafficgym.world.state import DT, LENGTH, PRESENT, VX, VY, YAW, X, Y
 from trafficgym.world.world import World
-from trafficgym_agents.policies.smart.config import HISTORY_TOKENS, STEPS_PER_TOKEN
+from trafficgym_agents.policies.smart.config import FUTURE_STEPS, HISTORY_TOKENS, STEPS_PER_TOKEN, TOKEN_S
 from trafficgym_agents.policies.smart.known_scenes import Beginning, KnownScenes, Stage
 from trafficgym_agents.policies.smart.matching import match_motion
 from trafficgym_agents.policies.smart.past import Past, crowd
@@ -25,8 +25,6 @@ Float = NDArray[np.float32]
 Int = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 Tensor = Any
-
-TOKEN_S = STEPS_PER_TOKEN * DT
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -169,7 +167,9 @@ class Follower:
         number = np.repeat([stage.number[episode.beginning] for episode in known], sizes)
         group = np.repeat(np.arange(len(sizes)), sizes)
         goal = self._goals(world, worlds, [episode.slot for episode in known], goals)
-        who = crowd(number, group, _joined(known, "type"), _joined(known, "size"), goal, self.known.device)
+        gone = [int(world.step_index[b]) - episode.beginning.step for b, episode in zip(worlds, known, strict=True)]
+        left = np.repeat(np.float32(DT) * (FUTURE_STEPS - np.array(gone, np.float32)), sizes)
+        who = crowd(number, group, _joined(known, "type"), _joined(known, "size"), goal, self.known.device, left)
         past = Past.join([episode.past for episode in known])
         states = [self._states(world, b, episode.slot) for b, episode in zip(worlds, known, strict=True)]
         moves = self._moves(_joined(known, "type"), past, States(*(_joined(states, name) for name in States._fields)))

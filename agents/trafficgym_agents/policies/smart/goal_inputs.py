@@ -17,7 +17,8 @@ from trafficgym_agents.policies.smart.fourier import mlp
 
 Tensor = Any
 
-POLAR = 4  # numbers that `polar` gives
+POLAR = 5  # numbers that `polar` gives
+LEAST_TIME_S = 2.0  # goals that are due, or overdue, are as urgent as those that are due then
 FURTHEST_M = 1e4  # an empty map has one token, far away, which is no goal's piece
 
 
@@ -60,10 +61,13 @@ class Concatenation(nn.Module):
         """Make goals have no effect."""
         nn.init.zeros_(self.columns.weight)
 
-    def forward(self, goal: Tensor, xy: Tensor, yaw: Tensor, scene: Tensor, road: Road) -> Toward:
-        """Of nodes with goals ``[n, 2]``, NaN where there is none, at poses ``[n, 2]``, ``[n]`` in scenes ``[n]``."""
+    def forward(self, goal: Tensor, left: Tensor, xy: Tensor, yaw: Tensor, scene: Tensor, road: Road) -> Toward:
+        """Of nodes with goals ``[n, 2]``, NaN where there is none, at poses ``[n, 2]``, ``[n]`` in scenes ``[n]``.
+
+        `left` are the seconds until they are due, ``[n]``.
+        """
         there = goal.isfinite().all(-1, keepdim=True)
-        return Toward(columns=self.columns(torch.where(there, polar(goal, xy, yaw), 0.0)))
+        return Toward(columns=self.columns(torch.where(there, polar(goal, left, xy, yaw), 0.0)))
 
 
 class Indication(nn.Module):
@@ -88,20 +92,22 @@ class Indication(nn.Module):
         nn.init.zeros_(self.beyond[-1].weight)
         nn.init.zeros_(self.beyond[-1].bias)
 
-    def forward(self, goal: Tensor, xy: Tensor, yaw: Tensor, scene: Tensor, road: Road) -> Toward:
+    def forward(self, goal: Tensor, left: Tensor, xy: Tensor, yaw: Tensor, scene: Tensor, road: Road) -> Toward:
         """See `Concatenation.forward`."""
         given = (np.ascontiguousarray(part.cpu().numpy()) for part in (goal, xy, scene, road.tokens.xy))
         found, is_beyond = np.full(len(xy), -1, np.int64), np.zeros(len(xy), np.bool_)
         _nearest(*given, road.groups.index, road.groups.offsets, np.float32(road.radius) ** 2, found, is_beyond)
         piece, rows = torch.from_numpy(found).to(xy.device), torch.from_numpy(np.flatnonzero(is_beyond)).to(xy.device)
-        return Toward(piece=piece, beyond=self._seen_beyond(piece, rows, xy, yaw, road))
+        return Toward(piece=piece, beyond=self._seen_beyond(piece, rows, left, xy, yaw, road))
 
-    def _seen_beyond(self, piece: Tensor, rows: Tensor, xy: Tensor, yaw: Tensor, road: Road) -> Tensor | None:
+    def _seen_beyond(
+        self, piece: Tensor, rows: Tensor, left: Tensor, xy: Tensor, yaw: Tensor, road: Road
+    ) -> Tensor | None:
         if not len(rows):
             return None
         which, num, tokens = piece[rows], len(piece), road.tokens
         turn = tokens.yaw[which] - yaw[rows]
-        relation = [polar(tokens.xy[which], xy[rows], yaw[rows]), turn.cos()[:, None], turn.sin()[:, None]]
+        relation = [polar(tokens.xy[which], left[rows], xy[rows], yaw[rows]), turn.cos()[:, None], turn.sin()[:, None]]
         seen = self.beyond(torch.cat([road.features[which], *relation], -1))
         return seen.new_zeros((num, seen.shape[1])).index_copy(0, rows, seen)
 
@@ -129,17 +135,20 @@ def goal_inputs(config: SmartConfig, width: int) -> Concatenation | Indication |
     return Concatenation(width) if config.goal == "concatenation" else Indication(config.hidden)
 
 
-def polar(target: Tensor, xy: Tensor, yaw: Tensor) -> Tensor:
-    """Where targets ``[n, 2]`` lie from poses ``[n, 2]``, ``[n]``, float32 ``[n, 4]``.
+def polar(target: Tensor, left: Tensor, xy: Tensor, yaw: Tensor) -> Tensor:
+    """Where targets ``[n, 2]`` lie from poses ``[n, 2]``, ``[n]``, float32 ``[n, 5]``.
 
-    1, the logarithm of 1 + distance in metres, and the direction in the frame of the pose, whose length falls from 1 to
-    0 within the last metres, so that it does not jump where the target is passed.
+    1, the logarithm of 1 + distance in metres; the direction in the frame of the pose, whose length falls from 1 to 0
+    within the last metres, so that it does not jump where the target is passed; and the pace at which one gets there in
+    the time that is `left`, ``[n]`` s, in units of 10 m/s. The pace is ours: with a place alone an agent does not know
+    whether to hurry.
     """
     away = target - xy
     distance = away.norm(dim=-1)
     cos, sin, near = yaw.cos(), yaw.sin(), 1 + distance
-    ahead, left = cos * away[:, 0] + sin * away[:, 1], cos * away[:, 1] - sin * away[:, 0]
-    return torch.stack([torch.ones_like(distance), distance.log1p(), ahead / near, left / near], -1)
+    ahead, aside = cos * away[:, 0] + sin * away[:, 1], cos * away[:, 1] - sin * away[:, 0]
+    pace = 0.1 * distance / left.clamp(min=LEAST_TIME_S)
+    return torch.stack([torch.ones_like(distance), distance.log1p(), ahead / near, aside / near, pace], -1)
 
 
 @njit(cache=True)

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from trafficgym_agents.policies.smart.attention import RelativeAttention, normalised
 from trafficgym_agents.policies.smart.batch import AgentBatch, Batch, MapBatch
-from trafficgym_agents.policies.smart.config import SmartConfig
+from trafficgym_agents.policies.smart.config import NUM_TOKENS, TOKEN_S, SmartConfig
 from trafficgym_agents.policies.smart.edges import Edges, Groups, edges_back, edges_within
 from trafficgym_agents.policies.smart.fourier import FourierEmbedding, mlp
 from trafficgym_agents.policies.smart.geometry import motion_features, relations
@@ -250,7 +250,7 @@ class SmartNetwork(nn.Module):
         motion = motion_features(agents, config.zero_fill_quirk)[agent, slot]
         contours = self.motions[type, agents.token[agent, slot], -1].flatten(1)
         looks = Looks(self, batch.map, map_features, table_rows)
-        toward = looks.toward(agents.goal[agent], xy, yaw, agents.scene[agent])
+        toward = looks.toward(agents.goal[agent], time_left(slot), xy, yaw, agents.scene[agent])
         x = decoder.embed(contours, type, agents.size[agent], motion, toward)
 
         back = self._edges_back(agent, slot)
@@ -298,11 +298,14 @@ class Looks:
         self._map = Groups.of(scene, int(scene[-1]) + 1)
         self._goal, self._road = decoder.goal, Road(tokens, map_features, self._map, self._map_radius)
 
-    def toward(self, goal: Tensor, xy: Tensor, yaw: Tensor, scene: Tensor) -> Toward:
-        """What nodes at poses ``[N, 2]``, ``[N]`` in scenes ``[N]`` know of goals ``[N, 2]``, NaN where none is."""
+    def toward(self, goal: Tensor, left: Tensor, xy: Tensor, yaw: Tensor, scene: Tensor) -> Toward:
+        """What nodes at poses ``[N, 2]``, ``[N]`` in scenes ``[N]`` know of goals ``[N, 2]``, NaN where none is.
+
+        `left` is the time until they are due, ``[N]`` s.
+        """
         if self._goal is None or not bool(goal.isfinite().any()):
             return NOWHERE
-        return self._goal(goal, xy, yaw, scene, self._road)
+        return self._goal(goal, left, xy, yaw, scene, self._road)
 
     def at_map(self, xy: Tensor, yaw: Tensor, scene: Tensor, piece: Tensor | None = None) -> tuple[Edges, Tensor]:
         """Edges from map tokens to nodes at poses ``[N, 2]``, ``[N]`` in scenes ``[N]``, and relations ``[E, h]``.
@@ -324,6 +327,11 @@ class Looks:
         edges = edges_within(self._agent_radius, points, number, points, sources, is_same=True)
         edges = Edges(*(part.to(xy.device) for part in edges))
         return edges, normalised(self.agent_embedding, relations(edges, xy, yaw, xy, yaw, quirk=self._quirk))
+
+
+def time_left(slot: Tensor) -> Tensor:
+    """From the end of slots ``[n]`` to that of the last one, when goals are due, ``[n]`` s."""
+    return (NUM_TOKENS - 1 - slot) * TOKEN_S
 
 
 def _initialise(module: nn.Module) -> None:

@@ -80,7 +80,7 @@ class LiveDecoder(Decoder):
     def follow(self, past: Past | None) -> None:
         """Go on with the agents of a past; None: with some whose first slot comes next."""
         self._past = [[] for _ in self._map] if past is None else [list(slots) for slots in past.keys_values]
-        self._poses, self._last = [], None
+        self._poses, self._last, self._seen = [], None, 0
         if past is not None:
             self._poses = [(pose[:, :2], pose[:, 2], valid) for pose, valid in zip(past.poses, past.valid, strict=True)]
             self._last = self._poses[-1][0], self._poses[-1][2]
@@ -93,6 +93,7 @@ def crowd(
     size: NDArray[np.float32],
     goal: NDArray[np.float32],
     device: Any,
+    time_left: NDArray[np.float32] | None = None,
 ) -> AgentBatch:
     """N agents of whom it is known who they are (see `AgentBatch`), and no slot."""
     num = len(type)
@@ -114,4 +115,5 @@ def crowd(
         path_valid=no_mask,
         learns=torch.ones(num, dtype=torch.bool, device=device),
         goal=torch.from_numpy(goal).to(device),
+        time_left=None if time_left is None else torch.from_numpy(time_left).to(device),
     )

@@ -12,7 +12,7 @@ import torch
 from trafficgym_agents.policies.smart.attention import CHUNK, normalised
 from trafficgym_agents.policies.smart.edge_attention import edge_attention, plain_edge_attention
 from trafficgym_agents.policies.smart.edges import Edges, edges_from
-from trafficgym_agents.policies.smart.fourier import FourierEmbedding
+from trafficgym_agents.policies.smart.fourier import FourierEmbedding, Tables
 from trafficgym_agents.policies.smart.relation_tables import backward
 from trafficgym_agents.policies.smart.table_reading import plain_read_tables, read_tables
 
@@ -115,13 +115,15 @@ def test_tables_are_read_as_torch_reads_them() -> None:
     torch.testing.assert_close(found[2], rows[0] + rows[13] + (rows[14] + rows[15]) / 2)
     check_same(gradients([found], [rows]), gradients([want], [rows]))
     assert read_tables(rows, place[:0], sizes).shape == (0, 7)
-    norm = torch.nn.LayerNorm(7)
+    norm, others = torch.nn.LayerNorm(7), torch.randn((200, 7), generator=rng)
     torch.nn.init.normal_(norm.weight), torch.nn.init.normal_(norm.bias)
-    with torch.no_grad():
-        found = read_tables(rows, place, sizes, norm)
-        assert read_tables(rows, place[:0], sizes, norm).shape == (0, 7)
-    torch.testing.assert_close(found, norm(want).relu(), rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(read_tables(rows, place, sizes, norm), norm(want).relu(), rtol=1e-5, atol=1e-5)
+    for beside in (None, others):
+        want = norm(plain_read_tables(rows, place, sizes) + (0 if beside is None else beside)).relu()
+        check_same([read_tables(rows, place, sizes, beside, norm)], [want])
+        with torch.no_grad():
+            given = None if beside is None else beside.clone()  # it may be written to
+            check_same([read_tables(rows, place, sizes, given, norm)], [want])
+    assert read_tables(rows, place[:0], sizes, None, norm).shape == (0, 7)
 
 
 def embedding() -> FourierEmbedding:
@@ -138,7 +140,7 @@ def test_tables_of_an_embedding() -> None:
     values = torch.tensor(low) + share * (torch.tensor(high) - torch.tensor(low))
     error = {}
     for size in (65, 257, 1025):
-        tables = exact.tables(low, high, (size,) * 3)
+        tables = Tables(exact, low, high, (size,) * 3)
         away = (tables(values) - exact(values)).abs().detach()
         error[size] = away.mean()
         ends = torch.tensor([low, high])
@@ -146,7 +148,7 @@ def test_tables_of_an_embedding() -> None:
     assert away.max() < 1e-3  # beside the kinks of a ReLU it falls with the spacing itself
     assert error[257] < error[65] / 8 and error[1025] < error[257] / 8 and error[1025] < 2e-5
     parameters = list(exact.parameters())
-    found, want = (gradients([embed(values)], parameters) for embed in (exact.tables(low, high, (16385,) * 3), exact))
+    found, want = (gradients([embed(values)], parameters) for embed in (Tables(exact, low, high, (16385,) * 3), exact))
     for one, other in zip(found, want, strict=True):
         assert (one - other).norm() < 1e-2 * other.norm()
 
@@ -170,7 +172,7 @@ def test_no_gradient_for_embeddings_that_want_none(kind: str) -> None:
     embed, values = embedding(), torch.rand((9, 3))
     for wanted in (True, False):
         embed.requires_grad_(wanted)
-        used = embed if kind == "exact" else embed.tables((0.0,) * 3, (1.0,) * 3, (65,) * 3)
+        used = embed if kind == "exact" else Tables(embed, (0.0,) * 3, (1.0,) * 3, (65,) * 3)
         found = normalised(used, values)
         assert found.requires_grad == wanted
         if wanted:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trafficgym_agents.policies.smart.edges import Edges, Groups, edges_back, edges_within
+from trafficgym_agents.policies.smart.geometry import plain_relations, relations
 
 
 def pairs(edges: Edges) -> list[tuple[int, int]]:
@@ -44,3 +46,18 @@ def test_back_in_time(seed: int, span: int, drops: bool) -> None:
     want = (agent[:, None] == agent) & (slot[:, None] > slot) & (slot[:, None] - slot <= span)
     want &= keep[:, None] & keep
     assert pairs(edges) == [(i, j) for i in range(len(agent)) for j in range(len(agent)) if want[i, j]]
+
+
+def test_relations_are_those_of_torch() -> None:
+    """Also where angles jump: straight ahead and behind, the same and the opposite way, and at the same place."""
+    rng = np.random.default_rng(0)
+    xy, yaw = rng.integers(-3, 4, (40, 2)).astype(np.float32), rng.choice([0, 0.5, 1, -1, 0.31], 40) * np.pi
+    edges = edges_within(9.0, xy, np.zeros(40, np.int64), xy, Groups.of(np.zeros(40, np.int64), 1), is_same=True)
+    nodes = [torch.from_numpy(xy), torch.from_numpy(yaw.astype(np.float32))] * 2
+    slot = torch.from_numpy(rng.integers(0, 9, 40))
+    for slots in ((), (slot,)):
+        found, want = relations(edges, *nodes, *slots), plain_relations(edges, *nodes, *slots)
+        torch.testing.assert_close(found, want, rtol=0, atol=2e-6)
+    assert (found[:, 0] == 0).any() and (found[:, 1] > 3.14).any() and (found[:, 2].abs() > 3.14).any()
+    nobody = Edges(edges.source[:0], edges.destination[:0], edges.offsets[:1])
+    assert relations(nobody, nodes[0][:0], nodes[1][:0], *nodes[2:]).shape == (0, 3)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
+from numba import njit
 
 from trafficgym_agents.policies.smart.batch import AgentBatch
 from trafficgym_agents.policies.smart.edges import Edges
@@ -47,6 +49,22 @@ def relations(
         Distance [m], bearing of the source in the destination's frame [rad] and difference of headings [rad], and of
         slots where given, float32 ``[E, 3 or 4]``.
     """
+    if xy.device.type == "cpu" and not quirk:
+        return _relations(edges, xy, yaw, source_xy, source_yaw, slot)
+    return plain_relations(edges, xy, yaw, source_xy, source_yaw, slot, quirk=quirk)
+
+
+def plain_relations(
+    edges: Edges,
+    xy: Tensor,
+    yaw: Tensor,
+    source_xy: Tensor,
+    source_yaw: Tensor,
+    slot: Tensor | None = None,
+    *,
+    quirk: bool = False,
+) -> Tensor:
+    """The same in plain torch, for any device, and bit for bit like the reference."""
     source, destination = edges.source, edges.destination
     away = source_xy[source] - xy[destination]
     turn = source_yaw[source] - yaw[destination]
@@ -55,6 +73,35 @@ def relations(
     if slot is not None:
         columns.append((slot[source] - slot[destination]).to(xy.dtype))
     return torch.stack(columns, -1)
+
+
+def _relations(
+    edges: Edges, xy: Tensor, yaw: Tensor, source_xy: Tensor, source_yaw: Tensor, slot: Tensor | None
+) -> Tensor:
+    numbers = [xy, yaw, yaw.cos(), yaw.sin(), source_xy, source_yaw]
+    found = np.empty((len(edges), 3 if slot is None else 4), np.float32)
+    lists = edges.source.numpy(), edges.offsets.numpy(), *(part.contiguous().numpy() for part in numbers)
+    _relate(*lists, found)
+    if slot is not None:
+        found[:, 3] = (slot[edges.source] - slot[edges.destination]).numpy()
+    return torch.from_numpy(found)
+
+
+@njit(cache=True, error_model="numpy")
+def _relate(source, offsets, xy, yaw, cos, sin, source_xy, source_yaw, found):  # type: ignore[no-untyped-def]
+    here, seam = np.float32(HERE), np.float32(SEAM)
+    turn, half = np.float32(2 * math.pi), np.float32(math.pi)
+    for i in range(len(xy)):
+        for e in range(offsets[i], offsets[i + 1]):
+            j = source[e]
+            x, y = source_xy[j, 0] - xy[i, 0], source_xy[j, 1] - xy[i, 1]
+            distance = np.sqrt(x * x + y * y)
+            angle = np.float32(math.atan2(cos[i] * y - sin[i] * x, cos[i] * x + sin[i] * y + np.float32(0)))
+            if angle < seam - half:
+                angle += turn
+            found[e, 0] = distance
+            found[e, 1] = np.float32(0) if distance < here else angle
+            found[e, 2] = (source_yaw[j] - yaw[i] + seam + half) % turn - half - seam
 
 
 def wrapped(angle: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from trafficgym_agents.policies.smart.config import SmartConfig
-from trafficgym_agents.policies.smart.fourier import FourierEmbedding
+from trafficgym_agents.policies.smart.fourier import FourierEmbedding, Tables
 from trafficgym_agents.policies.smart.geometry import SEAM, SLACK
 
 Tensor = Any
@@ -22,7 +22,7 @@ def bounded(embedding: FourierEmbedding, radius: float, table_rows: int, quirk: 
     """The embedding of (distance, bearing, turn) within a radius: itself, or tables of it."""
     if not table_rows:
         return embedding
-    return embedding.tables(*_within(radius, quirk), (table_rows,) * 3)
+    return Tables(embedding, *_within(radius, quirk), (table_rows,) * 3)
 
 
 def backward(embedding: FourierEmbedding, stride: float, span: int, table_rows: int, quirk: bool) -> Any:
@@ -35,22 +35,21 @@ def backward(embedding: FourierEmbedding, stride: float, span: int, table_rows: 
         table_rows: Of tables, that of distances has as many for each slot; 0: the embedding itself.
         quirk: See `geometry.relations`.
     """
-    if not table_rows:
-        return embedding
-    low, high = _within(span * stride, quirk)
-    return _Backward(embedding, (*low, -span), (*high, 0), (span * table_rows, table_rows, table_rows, span + 1))
+    return _Backward(embedding, stride, span, table_rows, quirk) if table_rows else embedding
 
 
 class _Backward:
-    """Tables, and the embedding itself for distances beyond them: logs may jump further than any token leads."""
+    """Tables, and the embedding itself for distances beyond them: logs may jump further than any token leads.
 
-    def __init__(
-        self, exact: FourierEmbedding, low: tuple[float, ...], high: tuple[float, ...], sizes: tuple[int, ...]
-    ) -> None:
-        self._exact, self._tables, self._reach = exact, exact.tables(low, high, sizes), high[0]
+    Turns are computed: those from slot to slot are tiny, and networks learn to tell them apart by less than rows are.
+    """
+
+    def __init__(self, exact: FourierEmbedding, stride: float, span: int, table_rows: int, quirk: bool) -> None:
+        (low, high), self._exact, self._reach = _within(span * stride, quirk), exact, span * stride
+        self._tables = Tables(exact, (*low, -span), (*high, 0), (span * table_rows, table_rows, 0, span + 1))
 
     def parameters(self) -> Iterator[Tensor]:
-        return self._tables.parameters()
+        return self._exact.parameters()
 
     def __call__(self, values: Tensor) -> Tensor:
         return (self._exact if bool((values[:, 0] > self._reach).any()) else self._tables)(values)

@@ -13,24 +13,28 @@ Tensor = Any
 FAST = {"reassoc", "contract", "nsz"}  # sums in any order, so that they are vectorised; infinities stay what they are
 
 
-def read_tables(rows: Tensor, place: Tensor, sizes: tuple[int, ...], norm: Any = None) -> Tensor:
+def read_tables(
+    rows: Tensor, place: Tensor, sizes: tuple[int, ...], others: Tensor | None = None, norm: Any = None
+) -> Tensor:
     """Sum over D tables of what they hold at a place, linear between rows.
 
     Args:
         rows: D tables, one below the other, float32 ``[sum of sizes, h]``.
         place: Where to read in each table, 0 to ``size - 1``, ``[N, D]``; beyond, the last row is read.
         sizes: Rows of each table, 2 or more.
+        others: Is added to the sum, ``[N, h]``.
         norm: A layer norm that the sum goes through, and then through a ReLU.
 
     Returns:
-        ``[N, h]``; differentiable by the rows.
+        ``[N, h]``; differentiable by rows, others and the norm.
     """
     if rows.device.type != "cpu" or rows.dtype != torch.float32:
         found = plain_read_tables(rows, place, sizes)
     elif norm is not None and not torch.is_grad_enabled():
-        return _read_normed(rows, place, sizes, norm)
+        return _read_normed(rows, place, sizes, others, norm)
     else:
         found = _Fused.apply(rows, place.contiguous(), sizes)
+    found = found if others is None else found + others
     return found if norm is None else norm(found).relu()
 
 
@@ -56,7 +60,7 @@ def plain_read_tables(rows: Tensor, place: Tensor, sizes: tuple[int, ...]) -> Te
 class _Fused(torch.autograd.Function):
     @staticmethod
     def forward(context, rows, place, sizes):  # type: ignore[no-untyped-def]
-        found = np.empty((len(place), rows.shape[1]), np.float32)
+        found = np.zeros((len(place), rows.shape[1]), np.float32)
         _read(rows.detach().numpy(), place.numpy(), np.array(sizes), found)
         context.save_for_backward(place)
         context.sizes = sizes
@@ -70,8 +74,8 @@ class _Fused(torch.autograd.Function):
         return torch.from_numpy(rows), None, None
 
 
-def _read_normed(rows: Tensor, place: Tensor, sizes: tuple[int, ...], norm: Any) -> Tensor:
-    found = np.empty((len(place), rows.shape[1]), np.float32)
+def _read_normed(rows: Tensor, place: Tensor, sizes: tuple[int, ...], others: Tensor | None, norm: Any) -> Tensor:
+    found = np.zeros((len(place), rows.shape[1]), np.float32) if others is None else others.contiguous().numpy()
     _read(rows.detach().numpy(), place.contiguous().numpy(), np.array(sizes), found)
     _standardise(found, np.float32(norm.eps))
     _rectify(found, norm.weight.detach().numpy(), norm.bias.detach().numpy())
@@ -89,8 +93,6 @@ def _between(at, size):  # type: ignore[no-untyped-def]
 @njit(cache=True, fastmath=FAST, error_model="numpy")
 def _read(rows, place, sizes, found):  # type: ignore[no-untyped-def]
     for n in range(len(place)):
-        for k in range(rows.shape[1]):
-            found[n, k] = 0
         first = 0
         for d in range(place.shape[1]):
             row, share = _between(place[n, d], sizes[d])

@@ -12,7 +12,7 @@ from torch.nn import functional
 from trafficgym_agents.policies.smart.config import SmartConfig
 from trafficgym_agents.policies.smart.edge_attention import edge_attention
 from trafficgym_agents.policies.smart.edges import Edges
-from trafficgym_agents.policies.smart.table_reading import standardised
+from trafficgym_agents.policies.smart.table_reading import standardise
 
 Tensor = Any
 
@@ -108,5 +108,7 @@ def normalised(embedding: Any, values: Tensor) -> Tensor:
         found = embedding(values)
         return functional.layer_norm(found, found.shape[-1:])
     with torch.no_grad():
-        parts = [standardised(embedding(part)) for part in values.split(CHUNK)]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        found = values.new_empty((len(values), embedding.hidden))
+        for part, room in zip(values.split(CHUNK), found.split(CHUNK), strict=True):
+            standardise(embedding(part, out=room))
+        return found

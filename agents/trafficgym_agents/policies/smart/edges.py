@@ -59,12 +59,13 @@ def edges_within(
         is_same: Destinations and sources are the same nodes, which do not attend to themselves.
     """
     limit = np.float32(radius) ** 2
-    arguments = destination_xy, destination_group, source_xy, sources.index, sources.offsets, limit, is_same
+    source_x, source_y = (np.ascontiguousarray(source_xy[sources.index, axis]) for axis in (0, 1))
+    arguments = destination_xy, destination_group, source_x, source_y, sources.offsets, limit
     offsets = np.zeros(len(destination_xy) + 1, np.int64)
-    _count(*arguments, offsets[1:])
+    _count(*arguments, is_same, offsets[1:])
     np.cumsum(offsets, out=offsets)
     source = np.empty(offsets[-1], np.int64)
-    _fill(*arguments, offsets, source)
+    _fill(*arguments, is_same, sources.index, offsets, source)
     return edges_from(source, offsets)
 
 
@@ -100,25 +101,30 @@ def edges_back(
 
 
 @njit(cache=True)
-def _count(destination_xy, destination_group, source_xy, index, group_offsets, limit, is_same, count):  # type: ignore[no-untyped-def]
+def _count(destination_xy, destination_group, source_x, source_y, group_offsets, limit, is_same, count):  # type: ignore[no-untyped-def]
     for i in range(len(destination_xy)):
         x, y, g = destination_xy[i, 0], destination_xy[i, 1], destination_group[i]
-        found = 0
-        for at in range(group_offsets[g], group_offsets[g + 1]):
-            j = index[at]
-            dx, dy = source_xy[j, 0] - x, source_xy[j, 1] - y
-            found += (dx * dx + dy * dy < limit) and not (is_same and i == j)
-        count[i] = found
+        group = slice(group_offsets[g], group_offsets[g + 1])
+        found = _num_near(source_x[group], source_y[group], x, y, limit)
+        count[i] = found - (is_same and x - x == 0 and y - y == 0)  # who is nowhere was not found
 
 
 @njit(cache=True)
-def _fill(destination_xy, destination_group, source_xy, index, group_offsets, limit, is_same, offsets, source):  # type: ignore[no-untyped-def]
+def _num_near(source_x, source_y, x, y, limit):  # type: ignore[no-untyped-def]
+    found = np.int32(0)
+    for at in range(len(source_x)):
+        dx, dy = source_x[at] - x, source_y[at] - y
+        found += np.int32(dx * dx + dy * dy < limit)
+    return found
+
+
+@njit(cache=True)
+def _fill(destination_xy, destination_group, source_x, source_y, group_offsets, limit, is_same, index, offsets, source):  # type: ignore[no-untyped-def]
     for i in range(len(destination_xy)):
         x, y, g = destination_xy[i, 0], destination_xy[i, 1], destination_group[i]
         to = offsets[i]
         for at in range(group_offsets[g], group_offsets[g + 1]):
-            j = index[at]
-            dx, dy = source_xy[j, 0] - x, source_xy[j, 1] - y
-            if (dx * dx + dy * dy < limit) and not (is_same and i == j):
-                source[to] = j
+            dx, dy = source_x[at] - x, source_y[at] - y
+            if dx * dx + dy * dy < limit and not (is_same and i == index[at]):
+                source[to] = index[at]
                 to += 1

@@ -51,8 +51,13 @@ class _Backward:
     def parameters(self) -> Iterator[Tensor]:
         return self._exact.parameters()
 
-    def __call__(self, values: Tensor) -> Tensor:
-        return (self._exact if bool((values[:, 0] > self._reach).any()) else self._tables)(values)
+    @property
+    def hidden(self) -> int:
+        return self._exact.hidden
+
+    def __call__(self, values: Tensor, out: Tensor | None = None) -> Tensor:
+        is_beyond = bool((values[:, 0] > self._reach).any())
+        return self._exact(values, out=out) if is_beyond else self._tables(values, out)
 
 
 def _within(radius: float, quirk: bool) -> tuple[tuple[float, ...], tuple[float, ...]]:

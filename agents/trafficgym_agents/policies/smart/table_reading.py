@@ -38,12 +38,12 @@ def read_tables(
     return found if norm is None else norm(found).relu()
 
 
-def standardised(values: Tensor) -> Tensor:
-    """Layer norm without scale and shift, of ``[N, h]`` that nobody needs any more and that has no gradient."""
+def standardise(values: Tensor) -> None:
+    """Layer norm without scale and shift, of ``[N, h]`` without gradient, in place."""
     if values.device.type != "cpu" or values.dtype != torch.float32:
-        return functional.layer_norm(values, values.shape[-1:])
-    _standardise(values.numpy(), np.float32(1e-5))
-    return values
+        values.copy_(functional.layer_norm(values, values.shape[-1:]))
+    else:
+        _standardise(values.numpy(), np.float32(1e-5))
 
 
 def plain_read_tables(rows: Tensor, place: Tensor, sizes: tuple[int, ...]) -> Tensor:

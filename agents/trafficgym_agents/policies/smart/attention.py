@@ -108,7 +108,8 @@ def normalised(embedding: Any, values: Tensor) -> Tensor:
         found = embedding(values)
         return functional.layer_norm(found, found.shape[-1:])
     with torch.no_grad():
-        found = values.new_empty((len(values), embedding.hidden))
+        last = embedding.last
+        found = values.new_empty((len(values), last.out_features))
         for part, room in zip(values.split(CHUNK), found.split(CHUNK), strict=True):
-            standardise(embedding(part, out=room))
+            standardise(torch.mm(embedding.before_last(part), last.weight.T, out=room), last.bias)
         return found

@@ -95,8 +95,8 @@ class _Fused(torch.autograd.Function):
         return d_query, d_keys_values, torch.from_numpy(found[2]), last, None, None
 
 
-# Kernels go through four edges at once for each head: what is loaded for a head serves all four. `unit` is a tuple as
-# long as a head is wide, so that the compiler knows this length.
+# Kernels go through four edges and two heads at once, so that what is loaded is used several times; what is left over
+# goes by itself. `unit` is a tuple as long as a head is wide, so that the compiler knows this length.
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
@@ -146,27 +146,27 @@ def _backward(  # type: ignore[no-untyped-def]
 @njit(cache=True, fastmath=FAST, error_model="numpy")
 def _compare(one, bent, others, side, relation, source, first, last, unit, found):  # type: ignore[no-untyped-def]
     """Scalar products with what is at the other end of each edge, and with its relation, by head."""
-    c = len(unit)
-    after = last - (last - first) % 4
-    for h in range(len(found)):
+    zero, c, pairs, after = np.float32(0), len(unit), len(found) - len(found) % 2, last - (last - first) % 4
+    for h in range(0, pairs, 2):
         for e in range(first, after, 4):
-            s, t, u, v = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+            s0, t0, u0, v0, s1, t1, u1, v1 = zero, zero, zero, zero, zero, zero, zero, zero
             for k in range(relation.shape[1]):
-                b = bent[h, k]
-                s += b * relation[e, k]
-                t += b * relation[e + 1, k]
-                u += b * relation[e + 2, k]
-                v += b * relation[e + 3, k]
+                p, q = bent[h, k], bent[h + 1, k]
+                s, t, u, v = relation[e, k], relation[e + 1, k], relation[e + 2, k], relation[e + 3, k]
+                s0, t0, u0, v0 = s0 + p * s, t0 + p * t, u0 + p * u, v0 + p * v
+                s1, t1, u1, v1 = s1 + q * s, t1 + q * t, u1 + q * u, v1 + q * v
             i, j, m, n = source[e], source[e + 1], source[e + 2], source[e + 3]
             for k in range(c):
-                o = one[h, k]
-                s += o * others[i, side, h, k]
-                t += o * others[j, side, h, k]
-                u += o * others[m, side, h, k]
-                v += o * others[n, side, h, k]
-            found[h, e], found[h, e + 1], found[h, e + 2], found[h, e + 3] = s, t, u, v
-        for e in range(after, last):
-            s = np.float32(0)
+                p, q = one[h, k], one[h + 1, k]
+                s0, s1 = s0 + p * others[i, side, h, k], s1 + q * others[i, side, h + 1, k]
+                t0, t1 = t0 + p * others[j, side, h, k], t1 + q * others[j, side, h + 1, k]
+                u0, u1 = u0 + p * others[m, side, h, k], u1 + q * others[m, side, h + 1, k]
+                v0, v1 = v0 + p * others[n, side, h, k], v1 + q * others[n, side, h + 1, k]
+            found[h, e], found[h, e + 1], found[h, e + 2], found[h, e + 3] = s0, t0, u0, v0
+            found[h + 1, e], found[h + 1, e + 1], found[h + 1, e + 2], found[h + 1, e + 3] = s1, t1, u1, v1
+    for h in range(len(found)):
+        for e in range(after if h < pairs else first, last):
+            s = zero
             for k in range(relation.shape[1]):
                 s += bent[h, k] * relation[e, k]
             for k in range(c):
@@ -177,21 +177,25 @@ def _compare(one, bent, others, side, relation, source, first, last, unit, found
 @njit(cache=True, fastmath=FAST, error_model="numpy")
 def _add_up(weights, others, side, relation, source, first, last, unit, values, relations):  # type: ignore[no-untyped-def]
     """Add what is at the other end of each edge, and its relation, by head."""
-    c = len(unit)
-    after = last - (last - first) % 4
-    for h in range(len(weights)):
+    c, pairs, after = len(unit), len(weights) - len(weights) % 2, last - (last - first) % 4
+    for h in range(0, pairs, 2):
         for e in range(first, after, 4):
-            s, t, u, v = weights[h, e], weights[h, e + 1], weights[h, e + 2], weights[h, e + 3]
+            s0, t0, u0, v0 = weights[h, e], weights[h, e + 1], weights[h, e + 2], weights[h, e + 3]
+            s1, t1, u1, v1 = weights[h + 1, e], weights[h + 1, e + 1], weights[h + 1, e + 2], weights[h + 1, e + 3]
             for k in range(relation.shape[1]):
-                relations[h, k] += (s * relation[e, k] + t * relation[e + 1, k]) + (
-                    u * relation[e + 2, k] + v * relation[e + 3, k]
-                )
+                s, t, u, v = relation[e, k], relation[e + 1, k], relation[e + 2, k], relation[e + 3, k]
+                relations[h, k] += (s0 * s + t0 * t) + (u0 * u + v0 * v)
+                relations[h + 1, k] += (s1 * s + t1 * t) + (u1 * u + v1 * v)
             i, j, m, n = source[e], source[e + 1], source[e + 2], source[e + 3]
             for k in range(c):
-                values[h, k] += (s * others[i, side, h, k] + t * others[j, side, h, k]) + (
-                    u * others[m, side, h, k] + v * others[n, side, h, k]
-                )
-        for e in range(after, last):
+                s, t, u, v = others[i, side, h, k], others[j, side, h, k], others[m, side, h, k], others[n, side, h, k]
+                values[h, k] += (s0 * s + t0 * t) + (u0 * u + v0 * v)
+            for k in range(c):
+                s, t = others[i, side, h + 1, k], others[j, side, h + 1, k]
+                u, v = others[m, side, h + 1, k], others[n, side, h + 1, k]
+                values[h + 1, k] += (s1 * s + t1 * t) + (u1 * u + v1 * v)
+    for h in range(len(weights)):
+        for e in range(after if h < pairs else first, last):
             s = weights[h, e]
             for k in range(relation.shape[1]):
                 relations[h, k] += s * relation[e, k]

@@ -37,24 +37,21 @@ class FourierEmbedding(nn.Module):
         self.mlps = nn.ModuleList(mlp(2 * frequencies + 1, hidden, hidden) for _ in range(scalars))
         self.to_out = nn.Sequential(nn.LayerNorm(hidden), nn.ReLU(), nn.Linear(hidden, hidden))
 
+    def forward(self, values: Tensor, others: Tensor | None = None) -> Tensor:
+        """Embed scalars, float32 ``[N, D]``, to ``[N, h]``; `others`, ``[N, h]``, is added before the last layer."""
+        return self.last(self.before_last(values, others))
+
     @property
-    def hidden(self) -> int:
-        """h."""
-        return int(self.to_out[-1].out_features)
+    def last(self) -> Any:
+        """A linear layer."""
+        return self.to_out[-1]
 
-    def forward(self, values: Tensor, others: Tensor | None = None, out: Tensor | None = None) -> Tensor:
-        """Embed scalars, float32 ``[N, D]``, to ``[N, h]``.
-
-        Args:
-            values: The scalars.
-            others: Is added before the last layer, ``[N, h]``.
-            out: Where to write, without gradient.
-        """
+    def before_last(self, values: Tensor, others: Tensor | None = None) -> Tensor:
+        """What the last layer is given."""
         total = self.branch(0, values[:, 0])
         for i in range(1, len(self.mlps)):
             total = total + self.branch(i, values[:, i])
-        norm, rectify, last = self.to_out
-        return _apply(last, rectify(norm(total if others is None else total + others)), out)
+        return self.to_out[:-1](total if others is None else total + others)
 
     def branch(self, i: int, values: Tensor) -> Tensor:
         """What scalar i alone adds, ``[N, h]``, of values ``[N]``."""
@@ -97,19 +94,18 @@ class Tables:
         """What gradients flow into."""
         return self._embedding.parameters()
 
-    @property
-    def hidden(self) -> int:
-        """h."""
-        return self._embedding.hidden
+    def __call__(self, values: Tensor) -> Tensor:
+        """Embed scalars, float32 ``[N, D]``, to ``[N, h]``."""
+        return self.last(self.before_last(values))
 
-    def __call__(self, values: Tensor, out: Tensor | None = None) -> Tensor:
-        """Embed scalars, float32 ``[N, D]``, to ``[N, h]``; `out` as for the embedding."""
-        norm, _, last = self._embedding.to_out
+    @property
+    def last(self) -> Any:
+        """A linear layer."""
+        return self._embedding.last
+
+    def before_last(self, values: Tensor) -> Tensor:
+        """What the last layer is given."""
         others = sum(self._embedding.branch(i, values[:, i]) for i in self._computed) if self._computed else None
         in_rows = values[:, self._in_rows] if self._computed else values
-        seen = read_tables(self._rows, (in_rows - self._low) * self._scale, self._sizes, others, norm)
-        return _apply(last, seen, out)
-
-
-def _apply(layer: Any, x: Tensor, out: Tensor | None) -> Tensor:
-    return layer(x) if out is None else torch.addmm(layer.bias, x, layer.weight.T, out=out)
+        place = (in_rows - self._low) * self._scale
+        return read_tables(self._rows, place, self._sizes, others, self._embedding.to_out[0])

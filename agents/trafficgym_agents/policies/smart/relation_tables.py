@@ -52,12 +52,15 @@ class _Backward:
         return self._exact.parameters()
 
     @property
-    def hidden(self) -> int:
-        return self._exact.hidden
+    def last(self) -> Any:
+        return self._exact.last
 
-    def __call__(self, values: Tensor, out: Tensor | None = None) -> Tensor:
+    def __call__(self, values: Tensor) -> Tensor:
+        return self.last(self.before_last(values))
+
+    def before_last(self, values: Tensor) -> Tensor:
         is_beyond = bool((values[:, 0] > self._reach).any())
-        return self._exact(values, out=out) if is_beyond else self._tables(values, out)
+        return (self._exact if is_beyond else self._tables).before_last(values)
 
 
 def _within(radius: float, quirk: bool) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -28,7 +28,7 @@ def read_tables(
     Returns:
         ``[N, h]``; differentiable by rows, others and the norm.
     """
-    if rows.device.type != "cpu" or rows.dtype != torch.float32:
+    if rows.device.type != "cpu" or rows.dtype != torch.float32 or len(sizes) != 3:
         found = plain_read_tables(rows, place, sizes)
     elif norm is not None and not torch.is_grad_enabled():
         return _read_normed(rows, place, sizes, others, norm)
@@ -38,12 +38,12 @@ def read_tables(
     return found if norm is None else norm(found).relu()
 
 
-def standardise(values: Tensor) -> None:
-    """Layer norm without scale and shift, of ``[N, h]`` without gradient, in place."""
+def standardise(values: Tensor, bias: Tensor) -> None:
+    """Add a bias ``[h]`` to ``[N, h]``, and do what a layer norm without scale and shift does, in place."""
     if values.device.type != "cpu" or values.dtype != torch.float32:
-        values.copy_(functional.layer_norm(values, values.shape[-1:]))
+        values.copy_(functional.layer_norm(values + bias, values.shape[-1:]))
     else:
-        _standardise(values.numpy(), np.float32(1e-5))
+        _standardise(values.numpy(), bias.detach().numpy(), np.float32(1e-5))
 
 
 def plain_read_tables(rows: Tensor, place: Tensor, sizes: tuple[int, ...]) -> Tensor:
@@ -77,7 +77,7 @@ class _Fused(torch.autograd.Function):
 def _read_normed(rows: Tensor, place: Tensor, sizes: tuple[int, ...], others: Tensor | None, norm: Any) -> Tensor:
     found = np.zeros((len(place), rows.shape[1]), np.float32) if others is None else others.contiguous().numpy()
     _read(rows.detach().numpy(), place.contiguous().numpy(), np.array(sizes), found)
-    _standardise(found, np.float32(norm.eps))
+    _standardise(found, np.zeros(rows.shape[1], np.float32), np.float32(norm.eps))
     _rectify(found, norm.weight.detach().numpy(), norm.bias.detach().numpy())
     return torch.from_numpy(found)
 
@@ -92,23 +92,26 @@ def _between(at, size):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
 def _read(rows, place, sizes, found):  # type: ignore[no-untyped-def]
+    """Add what three tables hold."""
     for n in range(len(place)):
-        first = 0
-        for d in range(place.shape[1]):
-            row, share = _between(place[n, d], sizes[d])
-            rest, row = np.float32(1) - share, row + first
-            for k in range(rows.shape[1]):
-                found[n, k] += rest * rows[row, k] + share * rows[row + 1, k]
-            first += sizes[d]
+        i, s = _between(place[n, 0], sizes[0])
+        j, t = _between(place[n, 1], sizes[1])
+        m, u = _between(place[n, 2], sizes[2])
+        j, m = j + sizes[0], m + sizes[0] + sizes[1]
+        for k in range(rows.shape[1]):
+            first = rows[i, k] + s * (rows[i + 1, k] - rows[i, k])
+            second = rows[j, k] + t * (rows[j + 1, k] - rows[j, k])
+            third = rows[m, k] + u * (rows[m + 1, k] - rows[m, k])
+            found[n, k] += first + second + third
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _standardise(values, eps):  # type: ignore[no-untyped-def]
-    """Layer norm without scale and shift, in place."""
+def _standardise(values, bias, eps):  # type: ignore[no-untyped-def]
     num = np.float32(values.shape[1])
     for n in range(len(values)):
         total, squares = np.float32(0), np.float32(0)
         for k in range(values.shape[1]):
+            values[n, k] += bias[k]
             total += values[n, k]
         mean = total / num
         for k in range(values.shape[1]):

@@ -6,9 +6,9 @@ The preset nano, weights drawn as the reference draws them, on the two scenes of
 vocabulary; then micro on a generated scene with 16 agents. A training step is forward, loss, backward, clipping, AdamW,
 dropout on; rollouts begin with tokens and end with tracks, the map's encoding included, tokens drawn from the 48
 likeliest. "exact" computes what relations between nodes look like, "tables" reads it from tables of 1024 rows, as
-training and rollouts do by default. All times are processor time in one thread, medians of several runs. The
-reference's were taken by others on another day, on two cores that had other work (golden/smart/README.md section 8):
-they are good to a factor of two.
+training and rollouts do by default. All times are processor time in one thread, medians of several runs; "exact", which
+takes longest, runs once. The reference's were taken by others on another day, on two cores that had other work
+(golden/smart/README.md section 8): they are good to a factor of two.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Args:
 
     data: Path = Path(os.environ.get("TRAFFICGYM_TEST_DATA", "../shared"))
     """Folder that holds data/ and golden/."""
-    repeats: int = 5
+    repeats: int = 3
     rollouts: int = 32
 
 
@@ -126,9 +126,11 @@ def watched() -> Iterator[Parts]:
             setattr(owner, name, original)
 
 
-def measure(run: Callable[[Parts], Any], repeats: int) -> tuple[float, Parts]:
-    """Median seconds of some runs and of their parts; one run before them does not count."""
-    run(defaultdict(float))
+def measure(
+    run: Callable[[Parts], Any], repeats: int, first: Callable[[Parts], Any] | None = None
+) -> tuple[float, Parts]:
+    """Median seconds of some runs and of their parts; one run before them, `first` or such a one, does not count."""
+    (first or run)(defaultdict(float))
     totals, all_parts = [], []
     for _ in range(repeats):
         with watched() as spent:
@@ -171,6 +173,17 @@ class RollingOut:
     def __call__(self, spent: Parts) -> None:
         rngs = [np.random.default_rng(seed) for seed in range(self.num)]
         decoding.roll_out(self.net, self.batch, Sampling(), num=self.num, rngs=rngs, table_rows=self.rows)
+
+
+def measure_training(net: SmartNetwork, batch: Batch, args: Args, table_rows: int) -> tuple[float, Parts]:
+    """Of a step."""
+    return measure(TrainingStep(net, batch, table_rows), args.repeats if table_rows else 1)
+
+
+def measure_rollouts(net: SmartNetwork, batch: Batch, args: Args, table_rows: int) -> tuple[float, Parts]:
+    """Of all rollouts; that before them is a single one."""
+    run, first = (RollingOut(net, batch, num, table_rows) for num in (args.rollouts, 1))
+    return measure(run, args.repeats if table_rows else 1, first)
 
 
 # --- scenes and networks ----------------------------------------------------------------------------------------------
@@ -231,10 +244,7 @@ def measure_reference_scenes(args: Args, vocabulary: Vocabulary, console: Consol
             for way, rows in (("exact", 0), ("tables", decoding.TABLE_ROWS)):
                 torch.manual_seed(0)
                 net = SmartNetwork(preset("nano"), vocabulary)
-                run = TrainingStep(net, batch, rows)
-                found[way] = measure(
-                    run if what == "training step" else RollingOut(net, batch, args.rollouts, rows), args.repeats
-                )
+                found[way] = (measure_training if what == "training step" else measure_rollouts)(net, batch, args, rows)
             times = found["exact"][0], found["tables"][0]
             table.add_row(f"{name}: {what}", *about, *(f"{s:.2f}" for s in times), *beside((name, what), *times))
             details.append(parts_table(f"nano, {name}: {what}", found))
@@ -257,8 +267,8 @@ def measure_micro(args: Args, vocabulary: Vocabulary, console: Console) -> None:
     tokens = Tokenizer(net.vocabulary)(scene)
     batch, found = Batch.of([tokens]), {}
     for way, rows in (("exact", 0), ("tables", decoding.TABLE_ROWS)):
-        found[f"training step, {way}"] = measure(TrainingStep(net, batch, rows), args.repeats)
-        found[f"{args.rollouts} rollouts, {way}"] = measure(RollingOut(net, batch, args.rollouts, rows), args.repeats)
+        found[f"training step, {way}"] = measure_training(net, batch, args, rows)
+        found[f"{args.rollouts} rollouts, {way}"] = measure_rollouts(net, batch, args, rows)
     console.print(parts_table(f"micro ({kind}), {len(tokens.agents)} agents, {len(tokens.map)} map tokens", found))
 
 

@@ -186,7 +186,8 @@ def test_presets() -> None:
 
 def standing(batch: Batch, log: Any) -> AgentBatch:
     """One vehicle at the origin in slot 1, whose log is at `log` k (m, m, rad) k steps of 0.1 s later."""
-    one = AgentBatch(**{f.name: getattr(batch.agents, f.name)[:1].clone() for f in fields(AgentBatch)})
+    given = {f.name: getattr(batch.agents, f.name) for f in fields(AgentBatch)}
+    one = AgentBatch(**{name: value[:1].clone() for name, value in given.items() if value is not None})
     path = torch.zeros_like(one.path)
     path[0, 11:16] = torch.arange(1, 6)[:, None] * torch.tensor(log)
     here = replace(one, type=torch.tensor([0]), path=path, path_valid=torch.ones_like(one.path_valid))

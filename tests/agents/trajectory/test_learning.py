@@ -88,7 +88,7 @@ def test_closed_loop_fine_tuning(batch: Batch, trained: tuple[TrajectoryNetwork,
         return plan_imitation_loss(network, kept[-1], target=method.target, map_features=features)
 
     train(freeze(network, ("map_encoder.",)), 2e-3, 30, loss_of)
-    assert len(kept) == 1 and closed_loop(network, batch) < 0.93 * closed_loop(base, batch)
+    assert len(kept) == 1 and closed_loop(network, batch) < 0.98 * closed_loop(base, batch)
 
 
 def test_the_way_back_moves_means_alone(batch: Batch, trained: tuple[TrajectoryNetwork, Tensor, list[float]]) -> None:

@@ -172,10 +172,11 @@ def _row(scored: SceneScore) -> Row:
 @lru_cache(maxsize=1)
 def scenes_to_score(path: Path | None, num: int) -> Sequence[Scene]:
     """Held-out scenes that can be scored."""
-    return [scene for scene in held_out_scenes(path, num)[0] if _can_be_scored(scene)]
+    return [scene for scene in held_out_scenes(path, num)[0] if can_be_scored(scene)]
 
 
-def _can_be_scored(scene: Scene) -> bool:
+def can_be_scored(scene: Scene) -> bool:
+    """Whether somebody in it is to be evaluated, and its log lasts 8 s from step 10 on."""
     tracks, now = scene.tracks, 10
     if scene.current_step != now or scene.num_steps < now + 81:
         return False

@@ -21,6 +21,7 @@ evaluation mode throughout: with dropout, probabilities would not be those that 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +33,7 @@ from numpy.typing import NDArray
 
 from trafficgym.errors import ConfigError, TrafficgymError, check_whole
 from trafficgym.metrics.wosac import Realism, find_config, mean_score
+from trafficgym.scene.scene import Scene
 from trafficgym_agents.algorithms.actors import Actor, Driven, TokenActor
 from trafficgym_agents.algorithms.checkpoints import load_actor, save_actor
 from trafficgym_agents.algorithms.closed_loop import freeze
@@ -113,7 +115,7 @@ def train(args: Args, worker: Worker) -> None:
     network = actor.network.eval()
     frozen = TRAINED[args.trained]
     learning = freeze(network) if frozen is None else freeze(network, frozen)
-    scenes, data = training_scenes(args.scenes, args.num_scenes)
+    scenes, data = scenes_to_judge(args)
     world = Training(args, actor, TrainingScenes(scenes, network.vocabulary, trunk_config(network), seed=args.seed))
     order = SceneOrder(num_scenes=len(scenes), batch=args.batch, seed=args.seed, worker=worker)
     optimizer = torch.optim.AdamW(learning, args.rate, betas=(0.9, 0.999), weight_decay=0.01, fused=True)
@@ -147,6 +149,20 @@ def train(args: Args, worker: Worker) -> None:
             run.log(loss=-found["rmm"], **found, **rest, **clock.laps)
         if worker.is_first:
             finish(args, actor, parent, run, data)
+
+
+def scenes_to_judge(args: Args) -> tuple[Sequence[Scene], str]:
+    """Scenes to train on; of the user's, those whose rollouts can be judged."""
+    scenes, data = training_scenes(args.scenes, args.num_scenes)
+    if args.scenes is None:
+        return scenes, data
+    found = [scene for scene in scenes if evaluate_simulators.can_be_scored(scene)]
+    if not found:
+        raise ConfigError(
+            f"{args.scenes}: in none of {len(scenes)} scenes can rollouts be judged, which takes 91 steps, the 11th of "
+            "them now, and an SDC or a track to predict"
+        )
+    return found, data if len(found) == len(scenes) else f"{data}; {len(found)} can be judged"
 
 
 def make_actor(args: Args) -> tuple[Actor, Card]:

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from trafficgym.errors import ConfigError
+from trafficgym.scene.scene import Scene
 from trafficgym.scene.writer import SceneWriter
 from trafficgym_agents.algorithms.objective import Objective
 from trafficgym_agents.algorithms.reinforce import Reinforce
@@ -154,6 +155,26 @@ def test_the_law_that_made_scenes_can_be_led_away_and_back() -> None:
     assert len(found) == 1 and factors.mean.abs().max() > 0
     with pytest.raises(ConfigError, match="give 5"):
         expert_control.Args(begin=(0.0,))
+
+
+def test_scenes_that_cannot_be_judged_are_left_out(folder: Path, tmp_path: Path) -> None:
+    """Here nobody is to be evaluated."""
+    scenes = nominal_scenes(3, 0, NominalConfig(num_agents=Interval(4, 6)))
+    none = np.zeros(100, bool)
+
+    def without(scene: Scene) -> Scene:
+        tracks = scene.tracks
+        return replace(scene, tracks=replace(tracks, is_sdc=none[: len(tracks.id)], to_predict=none[: len(tracks.id)]))
+
+    nobody = [without(scene) for scene in scenes[1:]]
+    for name, kept in (("some", [scenes[0], scenes[1], nobody[1]]), ("none", [scenes[0], *nobody])):
+        with SceneWriter(tmp_path / name) as writer:
+            for scene in kept:
+                writer.add(scene)
+    found, data = rlftsim.scenes_to_judge(args(folder, "x", scenes=tmp_path / "some"))
+    assert [scene.id for scene in found] == [scenes[1].id] and data.endswith("1 can be judged")
+    with pytest.raises(ConfigError, match="in none of 2 scenes"):
+        rlftsim.scenes_to_judge(args(folder, "x", scenes=tmp_path / "none"))
 
 
 @pytest.mark.parametrize("options", [{"steps": 0}, {"hindsight": 2}, {"evaluate": -1}])

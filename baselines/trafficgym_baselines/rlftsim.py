@@ -170,8 +170,10 @@ def make_actor(args: Args) -> tuple[Actor, Card]:
     actor, card = load_actor(args.checkpoint, args.sampling)
     if args.goals is None:
         return actor, card
-    if not isinstance(actor, TokenActor):
-        raise ConfigError(f"{args.checkpoint}: goals are for networks that choose tokens; leave --goals out")
+    if not isinstance(actor, TokenActor) or actor.network.config.zero_fill_quirk:
+        raise ConfigError(
+            f"{args.checkpoint}: goals are for networks that choose tokens in the scene's frame; leave --goals out"
+        )
     if actor.network.config.goal == args.goals:
         return actor, card
     return TokenActor(network=conditioned(actor.network, args.goals), sampling=args.sampling), card

@@ -34,6 +34,8 @@ class Driven:
     """As it was driven; its agents are those of ``agents.repeat(R)``."""
     steps: Tensor
     """float32 (N, 80, 3): x, y [m] and yaw [rad] at every 0.1 s after "now"."""
+    in_source: bool = False
+    """Whether these are the source's coordinates, and not the scene's."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,12 +81,14 @@ class TokenActor:
     def roll_out(
         self, batch: Batch, num: int, rngs: Sequence[np.random.Generator], map_features: Tensor | None = None
     ) -> Driven:
-        if not self.network.config.zero_fill_quirk:
+        in_source = self.network.config.zero_fill_quirk
+        if not in_source:
             batch = from_the_log(batch)
         found = token_decoding.roll_out(
             self.network, batch, self.sampling, num=num, rngs=rngs, map_features=map_features
         )
-        return Driven(batch=Batch(scene_ids=batch.scene_ids, map=batch.map, agents=found.agents), steps=found.steps)
+        driven = Batch(scene_ids=batch.scene_ids, map=batch.map, agents=found.agents)
+        return Driven(batch=driven, steps=found.steps, in_source=in_source)
 
     def decisions(self, network: SmartNetwork, batch: Batch, map_features: Tensor | None = None) -> Decisions:
         nodes = network(batch, map_features, TABLE_ROWS)

@@ -115,7 +115,7 @@ def judge(
     judged, tracks, first = [], [], 0
     for s, (realism, of_scene) in enumerate(zip(realisms, tokens, strict=True)):
         last = first + num * len(of_scene.agents)
-        rollouts = as_tracks(realism.scene, of_scene, driven.steps[first:last])
+        rollouts = as_tracks(realism.scene, of_scene, driven.steps[first:last], in_source=driven.in_source)
         found = method.objective(realism, rollouts, None if goals is None else goals[s])
         by_agent = _by_agent(found.rewards, method, realism, of_scene.agents.track)
         reward[first:last] = torch.from_numpy(by_agent.astype(np.float32).ravel())

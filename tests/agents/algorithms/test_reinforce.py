@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from trafficgym_agents.algorithms.reinforce import Experience, Reinforce, judge,
 from trafficgym_agents.policies.smart.batch import Batch
 from trafficgym_agents.policies.smart.decoding import Decision
 from trafficgym_agents.policies.smart.sampling import Sampling
+from trafficgym_agents.policies.smart.tokenizer import Tokenizer
 from trafficgym_agents.policies.trajectory.decoding import PlanSampling
 from trafficgym_scenarios import nominal_scene
 
@@ -176,3 +178,17 @@ def test_bad_options() -> None:
     ):
         with pytest.raises(ConfigError):
             make()
+
+
+def test_rollouts_in_the_coordinates_of_the_source_are_judged_in_the_scene() -> None:
+    """A network that reads a scene elsewhere earns what it would here, up to the rounding of large numbers."""
+    scene = nominal_scene(0)
+    actor = token_actor()
+    driven = drive(actor)
+    far = replace(scene, origin=np.array([1e3, -2e3, 30.0]))
+    tokens = Tokenizer(actor.network.vocabulary, frame="source")(far)
+    there = replace(driven, steps=driven.steps + torch.tensor([1e3, -2e3, 0.0]), in_source=True)
+    here = judge(METHOD, driven, [Realism(scene)], [TOKENS])
+    same = judge(METHOD, there, [Realism(far)], [tokens])
+    np.testing.assert_allclose(same.tracks[0], here.tracks[0], atol=1e-3)
+    assert same.judged[0].score.ade == pytest.approx(here.judged[0].score.ade, abs=1e-3)

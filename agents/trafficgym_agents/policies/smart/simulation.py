@@ -38,28 +38,29 @@ def simulate(
 
     Args:
         network: The network.
-        scenes: In the frame of the tokens.
-        tokens: Of each scene.
+        scenes: The scenes.
+        tokens: Of each scene; in the source's coordinates where the network reads those.
         choose: Picks tokens, such as `Sampling`.
         num: R, of each scene.
         seed: Decides everything random; a scene's rollouts do not depend on the others.
-        goals: Of all tracks of each scene, ``[A, 2]`` m in the frame of the tokens, NaN where there is none; None:
-            nobody has one.
+        goals: Of all tracks of each scene, ``[A, 2]`` m in its frame, NaN where there is none; None: nobody has one.
         table_rows: See `SmartNetwork.forward`.
 
     Yields:
-        x, y, z [m] and yaw [rad] of all tracks of the scene in its order, for the 80 steps after "now", float32
+        x, y, z [m] and yaw [rad] of all tracks in the scene's order and frame, for the 80 steps after "now", float32
         ``[R, A, 80, 4]``; tracks that are not there "now" are 0.
     """
+    in_source = network.config.zero_fill_quirk
     for s, (scene, of_scene) in enumerate(zip(scenes, tokens, strict=True)):
         rngs = [rollout_rng(seed, scene, rollout) for rollout in range(num)]
         batch = Batch.of([of_scene], device=str(network.sizes.device))
         if goals is not None:
-            batch = batch.with_goals(goals_of_tracks([of_scene], [goals[s]]))
-        if not network.config.zero_fill_quirk:
+            goal = goals_of_tracks([of_scene], [goals[s] + scene.origin[:2] if in_source else goals[s]])
+            batch = batch.with_goals(goal)
+        if not in_source:
             batch = from_the_log(batch)
         rollouts = roll_out(network, batch, choose, num=num, rngs=rngs, table_rows=table_rows)
-        yield as_tracks(scene, of_scene, rollouts.steps)
+        yield as_tracks(scene, of_scene, rollouts.steps, in_source=in_source)
 
 
 def goals_of_tracks(tokens: Sequence[SceneTokens], goals: Sequence[NDArray[np.floating]]) -> torch.Tensor:
@@ -90,16 +91,17 @@ def rollout_rng(seed: int, scene: Scene, number: int) -> np.random.Generator:
     return np.random.default_rng([seed, number, *scene.id.encode()])
 
 
-def as_tracks(scene: Scene, tokens: SceneTokens, steps: torch.Tensor) -> Float:
-    """Steps of R rollouts' agents, ``[R N, 80, 3]``, as tracks, ``[R, A, 80, 4]``; see `simulate`.
+def as_tracks(scene: Scene, tokens: SceneTokens, steps: torch.Tensor, *, in_source: bool = False) -> Float:
+    """Steps of R rollouts' agents, ``[R N, 80, 3]``, as tracks of the scene, ``[R, A, 80, 4]``; see `simulate`.
 
-    Tracks without tokens ("other" in WOMD) go on at constant velocity.
+    Tracks without tokens ("other" in WOMD) go on at constant velocity. Steps may be `in_source`'s coordinates.
     """
     agents = tokens.agents
     own = steps.cpu().numpy().reshape(-1, len(agents), FUTURE_STEPS, 3)
     found = np.broadcast_to(_straight_on(scene), (len(own), scene.num_agents, FUTURE_STEPS, 4)).copy()
     z = np.broadcast_to(agents.z[:, None, None], (*own.shape[:-1], 1))
-    found[:, agents.track] = np.concatenate([own[..., :2], z, own[..., 2:]], -1)
+    origin = np.append(scene.origin, 0.0) if in_source else 0.0
+    found[:, agents.track] = np.concatenate([own[..., :2], z, own[..., 2:]], -1) - origin
     return found
 
 

@@ -27,7 +27,6 @@ from trafficgym.metrics.wosac import Realism
 from trafficgym.report.scene_pool import as_done
 from trafficgym.scene.atomic import write_atomically
 from trafficgym_agents.algorithms.actors import TokenActor
-from trafficgym_agents.algorithms.checkpoints import load_actor
 from trafficgym_agents.algorithms.closed_loop import freeze
 from trafficgym_agents.algorithms.estimators import power_law, reward_gradients, reward_variance, signal_and_noise
 from trafficgym_agents.algorithms.objective import Objective
@@ -35,8 +34,7 @@ from trafficgym_agents.algorithms.reinforce import Reinforce, judge
 from trafficgym_agents.policies.smart.batch import Batch
 from trafficgym_agents.policies.smart.sampling import Sampling
 from trafficgym_agents.policies.smart.simulation import simulate
-from trafficgym_agents.policies.smart.tokenizer import Tokenizer
-from trafficgym_baselines.evaluate_simulators import scenes_to_score
+from trafficgym_baselines.evaluate_simulators import load_simulator, scenes_to_score
 
 Float64 = NDArray[np.float64]
 OBJECTIVES = {"mloo": Objective(), "rloo": Objective(estimator="rloo")}
@@ -71,11 +69,11 @@ def measure(args: Args, number: int) -> tuple[int, dict[str, list[float]], dict[
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     scene = scenes_to_score(args.scenes, args.num_scenes)[number]
-    actor, _ = load_actor(args.checkpoint, args.sampling)
+    actor, tokenizer = load_simulator(args.checkpoint, args.sampling)
     if not isinstance(actor, TokenActor):
         raise ConfigError(f"{args.checkpoint}: is no SMART checkpoint")
     freeze(actor.network)
-    realism, tokens = Realism(scene), Tokenizer(actor.network.vocabulary)(scene)
+    realism, tokens = Realism(scene), tokenizer(scene)
     rollouts = next(simulate(actor.network, [scene], [tokens], args.sampling, num=args.rollouts, seed=args.seed))
     variances = {
         name: reward_variance(objective, realism, rollouts, args.sizes).tolist()

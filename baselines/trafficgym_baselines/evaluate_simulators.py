@@ -39,6 +39,7 @@ from trafficgym.world.config import WorldConfig
 from trafficgym.world.dynamics import TargetPose
 from trafficgym.world.recorded_rollouts import RecordedRollouts
 from trafficgym.world.roll_out import roll_out_batch
+from trafficgym.world.rollout import Rollout
 from trafficgym_agents.algorithms.actors import Actor, PlanActor, TokenActor
 from trafficgym_agents.algorithms.checkpoints import load_actor
 from trafficgym_agents.policies.smart import simulation as smart
@@ -110,7 +111,7 @@ def score(args: Args, unit: Unit) -> tuple[Unit, Row]:
     if unit.simulator in WITHOUT_NETWORK:
         rollouts = _driven(scene, unit.simulator, args)
     else:
-        rollouts = _simulated(scene, *_actor(unit.simulator, args.sampling), args)
+        rollouts = _simulated(scene, *load_simulator(unit.simulator, args.sampling), args)
     return unit, _row(realism.score(rollouts)) | habit_row(scene, rollouts) | _misses(scene, rollouts, args)
 
 
@@ -151,11 +152,17 @@ def _driven(scene: Scene, name: str, args: Args) -> NDArray[np.float32]:
         runs = roll_out_batch(scene, policy, range(num), dynamics=dynamics, config=config)
     else:
         runs = roll_out_batch(scene, name, [0], config=config)
+    rollouts = tracks_of(runs, scene)
+    return np.broadcast_to(rollouts, (args.rollouts, *rollouts.shape[1:]))
+
+
+def tracks_of(runs: Sequence[Rollout], scene: Scene) -> NDArray[np.float32]:
+    """Rollouts of worlds as arrays, ``[R, A, 80, 4]`` in the scene's frame; 0 where nobody is at step 10."""
     ids, motion = submitted_trajectories(RecordedRollouts.of(runs), scene)
-    rollouts = np.zeros((num, scene.num_agents, *motion.shape[2:]), np.float32)
+    rollouts = np.zeros((len(runs), scene.num_agents, *motion.shape[2:]), np.float32)
     here = np.isin(scene.tracks.id, ids)
     rollouts[:, here] = motion[:, np.searchsorted(ids, scene.tracks.id[here])] - np.array([*scene.origin, 0])
-    return np.broadcast_to(rollouts, (args.rollouts, *rollouts.shape[1:]))
+    return rollouts
 
 
 def _row(scored: SceneScore) -> Row:
@@ -184,7 +191,8 @@ def can_be_scored(scene: Scene) -> bool:
 
 
 @lru_cache(maxsize=8)
-def _actor(path: str, sampling: Sampling) -> tuple[Actor, Tokenizer]:
+def load_simulator(path: str, sampling: Sampling) -> tuple[Actor, Tokenizer]:
+    """The actor of a checkpoint, and what reads scenes for it."""
     actor, _ = load_actor(path, sampling)
     quirk = isinstance(actor, TokenActor) and actor.network.config.zero_fill_quirk
     return actor, Tokenizer(actor.network.vocabulary, frame="source" if quirk else "scene")

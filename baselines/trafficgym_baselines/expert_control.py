@@ -27,19 +27,18 @@ from torch import nn
 from trafficgym.errors import ConfigError, TrafficgymError, check_whole
 from trafficgym.metrics.bootstrap import paired_difference
 from trafficgym.metrics.wosac import Realism
-from trafficgym.metrics.wosac.submission import submitted_trajectories
 from trafficgym.report.scene_pool import as_done
 from trafficgym.scene.atomic import write_atomically
 from trafficgym.scene.scene import Scene
 from trafficgym.world.config import WorldConfig
 from trafficgym.world.dynamics import TargetPose
-from trafficgym.world.recorded_rollouts import RecordedRollouts
 from trafficgym.world.roll_out import roll_out_batch
 from trafficgym_agents.algorithms.actors import Decisions, Driven
 from trafficgym_agents.algorithms.kl_control import KlControl, Leash
 from trafficgym_agents.algorithms.objective import Judged, Objective
 from trafficgym_agents.algorithms.reinforce import Experience, Reinforce, policy_loss, reward_scale
 from trafficgym_agents.policies.distributions import Gaussian
+from trafficgym_baselines.evaluate_simulators import tracks_of
 from trafficgym_baselines.sources import TRAINING_SEEDS
 from trafficgym_scenarios import expert_policy, nominal_scene
 from trafficgym_scenarios.nominal import columns
@@ -127,10 +126,7 @@ def drive(scene: Scene, factors: NDArray[np.floating], seed: int) -> NDArray[np.
         table[:, list(TRAITS.values())] *= np.exp(row)
         policy.run = replace(policy.run, traffic=replace(policy.run.traffic, drivers=replace(drivers, table=table)))
         (run,) = roll_out_batch(scene, policy, [0], dynamics=TargetPose(), config=WorldConfig(horizon=80))
-        ids, motion = submitted_trajectories(RecordedRollouts.of([run]), scene)
-        here = np.isin(scene.tracks.id, ids)
-        order = np.searchsorted(ids, scene.tracks.id[here])
-        found[i, here] = motion[0, order] - np.array([*scene.origin, 0])
+        found[i] = tracks_of([run], scene)[0]
     return found
 
 

@@ -13,7 +13,7 @@ from trafficgym_agents.algorithms.behaviour_cloning import imitation_loss
 from trafficgym_agents.algorithms.closed_loop import ClosedLoop, freeze, visit
 from trafficgym_agents.policies.smart.batch import Batch
 from trafficgym_agents.policies.smart.checkpoint import load_smart, save_smart
-from trafficgym_agents.policies.smart.decoding import TABLE_ROWS
+from trafficgym_agents.policies.smart.decoding import TABLE_ROWS, evaluating
 from trafficgym_agents.policies.smart.network import SmartNetwork
 from trafficgym_agents.policies.smart.training_scenes import TrainingScenes
 from trafficgym_agents.training.budget import Budget
@@ -133,11 +133,8 @@ class Known:
 
     @torch.no_grad()
     def _encode(self, number: int) -> Tensor:
-        was_training = self.network.training
-        self.network.eval()
-        features = self.network.encode_map(self.scenes.batch([number]).map, TABLE_ROWS)
-        self.network.train(was_training)
-        return features
+        with evaluating(self.network):
+            return self.network.encode_map(self.scenes.batch([number]).map, TABLE_ROWS)
 
     def has(self, numbers: list[int]) -> bool:
         """Whether all of these scenes were visited."""

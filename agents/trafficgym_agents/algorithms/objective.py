@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trafficgym.errors import ConfigError, names_nearest
+from trafficgym.metrics.goals import goal_misses
 from trafficgym.metrics.wosac import Features, Realism, SceneScore
 from trafficgym.rewards.realism import rollout_rewards
 
@@ -144,9 +145,9 @@ class Objective:
         track = realism.evaluated_tracks
         if goals is None:
             return np.zeros((len(rollouts), len(track)), bool), np.zeros(len(track), bool)
-        steps = rollouts[:, track, -1:, :2] if self.criterion == "hard" else rollouts[:, track, :, :2]
-        away = np.linalg.norm(steps - goals[track][:, None], axis=-1)
-        return (away <= self.radius).any(-1), np.isfinite(goals[track]).all(-1)
+        agents = np.isin(np.arange(rollouts.shape[1]), track)
+        found = goal_misses(rollouts, goals, agents, criterion=self.criterion, within=self.radius)
+        return (~found.missed & found.valid)[:, track], found.valid[track]
 
 
 def _against_others(single: Float64) -> Float64:

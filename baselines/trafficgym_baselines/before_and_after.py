@@ -28,11 +28,9 @@ from trafficgym.viewer.surface import surface_of
 from trafficgym.viewer.text import render
 from trafficgym.world.events import Event
 from trafficgym.world.state import DT, Driver
-from trafficgym_agents.policies.smart.checkpoint import load_smart
 from trafficgym_agents.policies.smart.sampling import Sampling
-from trafficgym_agents.policies.smart.simulation import simulate
-from trafficgym_agents.policies.smart.tokenizer import Tokenizer
 from trafficgym_baselines.crashes import SHOWN_AFTER, CrashPair, Search, find_crash_pair
+from trafficgym_baselines.evaluate_simulators import load_simulator, simulated
 from trafficgym_baselines.sources import held_out_scenes
 
 Picture = NDArray[np.uint8]
@@ -65,13 +63,10 @@ class Args:
 
 def rollouts_of_both(args: Args) -> Iterator[tuple[Scene, NDArray[np.float32], NDArray[np.float32]]]:
     """Scenes with rollouts of both checkpoints, as `find_crash_pair` takes them."""
-    networks = [load_smart(path)[0] for path in (args.before, args.after)]
+    sides = [load_simulator(path, args.sampling) for path in (args.before, args.after)]
     for scene in held_out_scenes(args.scenes, args.num_scenes)[0]:
-        both: list[NDArray[np.float32]] = []
-        for network in networks:
-            tokens = Tokenizer(network.vocabulary, frame="source" if network.config.zero_fill_quirk else "scene")(scene)
-            both += simulate(network, [scene], [tokens], args.sampling, num=args.rollouts, seed=args.seed)
-        yield scene, both[0], both[1]
+        before, after = (simulated(scene, *side, num=args.rollouts, seed=args.seed) for side in sides)
+        yield scene, before, after
 
 
 def film(pair: CrashPair, path: Path, *, size: int = 440, titles: tuple[str, str] = ("before", "after")) -> Path:

@@ -111,7 +111,9 @@ def score(args: Args, unit: Unit) -> tuple[Unit, Row]:
     if unit.simulator in WITHOUT_NETWORK:
         rollouts = _driven(scene, unit.simulator, args)
     else:
-        rollouts = _simulated(scene, *load_simulator(unit.simulator, args.sampling), args)
+        actor, tokenizer = load_simulator(unit.simulator, args.sampling)
+        goals = None if args.goals == "none" else _goals(scene, args)
+        rollouts = simulated(scene, actor, tokenizer, num=args.rollouts, seed=args.seed, goals=goals)
     return unit, _row(realism.score(rollouts)) | habit_row(scene, rollouts) | _misses(scene, rollouts, args)
 
 
@@ -133,15 +135,22 @@ def _misses(scene: Scene, rollouts: NDArray[np.float32], args: Args) -> Row:
     return {name: 100 * rate for name, rate in found.items() if rate is not None}
 
 
-def _simulated(scene: Scene, actor: Actor, tokenizer: Tokenizer, args: Args) -> NDArray[np.float32]:
-    """Rollouts by a network, ``[R, A, 80, 4]``."""
-    tokens, num, seed = tokenizer(scene), args.rollouts, args.seed
+def simulated(
+    scene: Scene,
+    actor: Actor,
+    tokenizer: Tokenizer,
+    *,
+    num: int,
+    seed: int,
+    goals: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
+    """R rollouts by a network, ``[R, A, 80, 4]``; goals, ``[A, 2]``, are told to those that take them."""
+    given, tokens = [scene], [tokenizer(scene)]
     if isinstance(actor, PlanActor):
-        return next(trajectory.simulate(actor.network, [scene], [tokens], actor.sampling, num=num, seed=seed))
+        return next(trajectory.simulate(actor.network, given, tokens, actor.sampling, num=num, seed=seed))
     assert isinstance(actor, TokenActor)
-    is_told = actor.network.config.goal is not None and args.goals != "none"
-    goals = [_goals(scene, args)] if is_told else None
-    return next(smart.simulate(actor.network, [scene], [tokens], actor.sampling, num=num, seed=seed, goals=goals))
+    told = [goals] if goals is not None and actor.network.config.goal is not None else None
+    return next(smart.simulate(actor.network, given, tokens, actor.sampling, num=num, seed=seed, goals=told))
 
 
 def _driven(scene: Scene, name: str, args: Args) -> NDArray[np.float32]:

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from trafficgym.errors import ConfigError, names_nearest
 from trafficgym.metrics.goals import goal_misses
-from trafficgym.metrics.wosac import Features, Realism, SceneScore
-from trafficgym.rewards.realism import rollout_rewards
+from trafficgym.metrics.wosac import Features, LeaveOneOut, Realism, SceneScore
 
 Float64 = NDArray[np.float64]
 Estimator = Literal["mloo", "rloo"]
@@ -96,20 +95,26 @@ class Objective:
         if self.goal and goals is None:
             raise ConfigError(f"the objective has a weight of {self.goal} for goals, and no goals are given")
         features = realism.features(rollouts)
+        without, alone = realism.leave_one_out(features), realism.single(features)
         reached, has_goal = self._reached(realism, rollouts, goals)
-        rewards = sum(self._parts(realism, features, reached, has_goal), start=np.zeros(1))
+        parts = list(self._parts(features, reached, has_goal))
+        if self.rmm:
+            parts.append(self.rmm * self._of_realism(without, alone))
         return Judged(
-            rewards=rewards,
-            score=realism.leave_one_out(features).score,
-            single=realism.single(features)[0],
+            rewards=sum(parts, start=np.zeros(1)),
+            score=without.score,
+            single=alone[0],
             reached=None if goals is None else reached,
         )
 
-    def _parts(
-        self, realism: Realism, features: Features, reached: NDArray[np.bool_], has_goal: NDArray[np.bool_]
-    ) -> Iterator[Float64]:
-        if self.rmm:
-            yield self.rmm * rollout_rewards(realism, features, kind=self.estimator, credit=self.credit)
+    def _of_realism(self, without: LeaveOneOut, alone: tuple[Float64, Float64]) -> Float64:
+        """As `trafficgym.rewards.realism.rollout_rewards`, from scores that are known."""
+        of_scene, of_agents = alone
+        if self.credit == "agent":
+            return without.marginal_of_agents if self.estimator == "mloo" else _against_others(of_agents)
+        return without.marginal if self.estimator == "mloo" else _against_others(of_scene)
+
+    def _parts(self, features: Features, reached: NDArray[np.bool_], has_goal: NDArray[np.bool_]) -> Iterator[Float64]:
         away = -features.displacement_error.astype(np.float64)  # (R, E)
         if self.min_ade:
             yield self.min_ade * self._estimated(self._credited(away), best=True)

@@ -55,6 +55,10 @@ class SmartConfig:
     """Logits begin with how near a token is to repeating the last one, ``-d / l``: d is the mean distance of corners
     between the ends of the two templates, l a length that is learned for each class. A small network on little data
     then learns where to deviate from going on as before, and not what going on is. Ours; no paper has it."""
+    steering: bool = False
+    """To the logits is added that of a Gaussian of where tokens end, as seen from the end of the last one, whose six
+    numbers features give: to go faster, or further left, and how surely. A small network then learns for all tokens at
+    once what it would have to learn for each. Ours; no paper has it."""
     zero_fill_quirk: bool = False
     """Reproduce the reference: slots that are not valid lie at (0, 0), so that the first motion of an agent that
     appears is its absolute position. Real CAT-K checkpoints were trained so; it needs the source's coordinates."""
@@ -103,7 +107,9 @@ PRESETS = {
         dropout=0.1,
     ),
     "nano": SmartConfig(hidden=64, map_layers=2, agent_layers=4, dropout=0.1),
-    "micro": SmartConfig(head_per_class=True, momentum=True),
+    "micro": SmartConfig(
+        map_to_agent_radius=30.0, agent_radius=50.0, head_per_class=True, momentum=True, steering=True
+    ),
 }
 """tiny is the paper's; mini and nano are CAT-K's; micro is ours, for a CPU."""
 

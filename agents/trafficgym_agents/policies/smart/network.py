@@ -5,6 +5,7 @@ The reference's names of parameters are kept, so that its checkpoints fit (golde
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,6 +108,7 @@ class AgentDecoder(nn.Module):
         heads = len(CLASSES) if config.head_per_class else 1
         self.token_predict_head = TwoLayers(h, h, heads * num_tokens)
         self.momentum = nn.Parameter(torch.full((len(CLASSES),), MOMENTUM)) if config.momentum else None
+        self.steering = nn.Linear(h, 2 * DIRECTIONS) if config.steering else None
         self.goal = goal_inputs(config, TOKEN_HIDDEN)
 
     def embed(self, contours: Tensor, type: Tensor, size: Tensor, motion: Tensor, toward: Toward = NOWHERE) -> Tensor:
@@ -135,20 +137,29 @@ class AgentDecoder(nn.Module):
         *first, last = self.token_predict_head.mlp
         for layer in first:
             x = layer(x)
-        found = x.new_empty((len(x), self.num_tokens))
-        rows = [torch.nonzero(type == code).flatten() for code in range(len(CLASSES))]
-        for of_class, weight, bias in zip(
-            rows, last.weight.chunk(len(CLASSES)), last.bias.chunk(len(CLASSES)), strict=True
-        ):
-            if len(of_class) == len(x):
-                return functional.linear(x, weight, bias)
-            if len(of_class):
-                found = found.index_copy(0, of_class, functional.linear(x[of_class], weight, bias))
-        return found
+        return linear_of_class(x, type, last.weight.chunk(len(CLASSES)), last.bias.chunk(len(CLASSES)))
+
+
+def linear_of_class(x: Tensor, type: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> Tensor:
+    """Of rows ``[N, h]`` each through the linear layer of its class ``[N]``."""
+    found = x.new_empty((len(x), len(weights[0])))
+    for code, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        rows = torch.nonzero(type == code).flatten()
+        if len(rows) == len(x):
+            return functional.linear(x, weight, bias)
+        if len(rows):
+            found = found.index_copy(0, rows, functional.linear(x[rows], weight, bias))
+    return found
 
 
 MOST_KEPT = 1024
 """Tokens of a class; of larger vocabularies, distances of all pairs would take too much room."""
+DIRECTIONS = 3
+"""In which tokens end: ahead, to the left, and turned to the left."""
+LEVER = 3.0
+"""m that the end of a turned token is away from one that is not, by rad of the turn: as a corner of a car."""
+SHARPNESS = -1.0
+"""What `SmartConfig.steering` begins with: a Gaussian with a deviation of 1.3 m."""
 MOMENTUM = 0.7
 """Logarithm of 1 / l [1/m] that `SmartConfig.momentum` begins with: half a metre."""
 
@@ -183,8 +194,11 @@ class SmartNetwork(nn.Module):
             motion[: len(templates)] = templates
         self.register_buffer("motions", torch.from_numpy(motions), persistent=False)
         self.register_buffer("sizes", torch.tensor(vocabulary.sizes), persistent=False)
+        self.register_buffer("ends", ends_of(self.motions), persistent=False)
         self._apart: Tensor | None = None
         self.apply(_initialise)
+        if self.agent_encoder.steering is not None:
+            nn.init.zeros_(self.agent_encoder.steering.weight)
         if self.agent_encoder.goal is not None:
             self.agent_encoder.goal.begin_at_zero()
 
@@ -217,10 +231,22 @@ class SmartNetwork(nn.Module):
         logits = self.agent_encoder.logits(x, type)
         if self.agent_encoder.momentum is not None:
             logits = logits - self.agent_encoder.momentum.exp()[type, None] * self.distances(type, token)
+        if self.agent_encoder.steering is not None:
+            logits = logits + self._steered(self.agent_encoder.steering(x), type, token)
         if len(set(self.vocabulary.sizes)) == 1:
             return logits
         beyond = torch.arange(logits.shape[1], device=x.device) >= self.sizes[type][:, None]
         return logits.masked_fill(beyond, -torch.inf)
+
+    def _steered(self, numbers: Tensor, type: Tensor, token: Tensor) -> Tensor:
+        """``a . (e - o) - b . (e - o)^2`` of ends e of tokens and o of the last one, up to what all have, ``[N, V]``.
+
+        `numbers` are ``[N, 6]``: a, and what makes b, which is positive, so that it holds tokens that end far off down.
+        """
+        slope, sharpness = numbers.split(DIRECTIONS, 1)
+        curvature = -functional.softplus(sharpness + SHARPNESS)
+        slope = slope - 2 * curvature * self.ends[type, token, :DIRECTIONS]
+        return linear_of_class(torch.cat([slope, curvature], 1), type, self.ends, (None,) * len(CLASSES))
 
     def distances(self, type: Tensor, token: Tensor) -> Tensor:
         """Mean distance of corners between the ends of tokens ``[n]`` and of all of their class, ``[n, V]`` m."""
@@ -327,6 +353,15 @@ class Looks:
         edges = edges_within(self._agent_radius, points, number, points, sources, is_same=True)
         edges = Edges(*(part.to(xy.device) for part in edges))
         return edges, normalised(self.agent_embedding, relations(edges, xy, yaw, xy, yaw, quirk=self._quirk))
+
+
+def ends_of(motions: Tensor) -> Tensor:
+    """Where templates ``[3, V, 6, 4, 2]`` end: ahead, to the left, turned [m], and the squares, ``[3, V, 6]``."""
+    last = motions[:, :, -1]
+    front = last[:, :, 0] - last[:, :, 3]
+    turn = LEVER * torch.atan2(front[..., 1], front[..., 0])
+    ends = torch.cat([last.mean(2), turn[..., None]], -1)
+    return torch.cat([ends, ends.square()], -1)
 
 
 def time_left(slot: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ def read_tables(
     Returns:
         ``[N, h]``; differentiable by rows, others and the norm.
     """
-    if rows.device.type != "cpu" or rows.dtype != torch.float32 or len(sizes) != 3:
+    if rows.device.type != "cpu" or rows.dtype != torch.float32:
         found = plain_read_tables(rows, place, sizes)
     elif norm is not None and not torch.is_grad_enabled():
         return _read_normed(rows, place, sizes, others, norm)
@@ -92,17 +92,15 @@ def _between(at, size):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
 def _read(rows, place, sizes, found):  # type: ignore[no-untyped-def]
-    """Add what three tables hold."""
+    """Add what tables hold."""
     for n in range(len(place)):
-        i, s = _between(place[n, 0], sizes[0])
-        j, t = _between(place[n, 1], sizes[1])
-        m, u = _between(place[n, 2], sizes[2])
-        j, m = j + sizes[0], m + sizes[0] + sizes[1]
-        for k in range(rows.shape[1]):
-            first = rows[i, k] + s * (rows[i + 1, k] - rows[i, k])
-            second = rows[j, k] + t * (rows[j + 1, k] - rows[j, k])
-            third = rows[m, k] + u * (rows[m + 1, k] - rows[m, k])
-            found[n, k] += first + second + third
+        first = 0
+        for d in range(place.shape[1]):
+            row, share = _between(place[n, d], sizes[d])
+            row += first
+            for k in range(rows.shape[1]):
+                found[n, k] += rows[row, k] + share * (rows[row + 1, k] - rows[row, k])
+            first += sizes[d]
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")

@@ -46,7 +46,7 @@ class Trunk(SmartNetwork):
 
     def __init__(self, config: SmartConfig, vocabulary: Vocabulary) -> None:
         # Parameters that nobody uses disturb DDP.
-        super().__init__(replace(config, momentum=False), vocabulary)
+        super().__init__(replace(config, momentum=False, steering=False), vocabulary)
         self.agent_encoder.token_predict_head = nn.Identity()
 
     def next_logits(self, x: Tensor, type: Tensor, token: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ def small_network(config: SmartConfig = MICRO, seed: int = 0, **changes: Any) ->
                 base = 1.0 if "norm" in name and name.endswith("weight") else 0.0
                 parameter.copy_(base + 0.2 * torch.randn(parameter.shape, generator=generator))
             else:
-                spread = 0.05 if name.endswith("freqs.weight") else parameter.shape[1] ** -0.5
+                spread = 0.05 if name.endswith(("freqs.weight", "steering.weight")) else parameter.shape[1] ** -0.5
                 parameter.copy_(spread * torch.randn(parameter.shape, generator=generator))
     return network.eval()
 

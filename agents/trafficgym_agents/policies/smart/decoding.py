@@ -20,6 +20,7 @@ from trafficgym_agents.policies.smart.batch import AgentBatch, Batch
 from trafficgym_agents.policies.smart.config import HISTORY_TOKENS, NUM_TOKENS, STEPS_PER_TOKEN
 from trafficgym_agents.policies.smart.edges import Edges, edges_from
 from trafficgym_agents.policies.smart.geometry import moved_features, relations
+from trafficgym_agents.policies.smart.goal_inputs import Stand
 from trafficgym_agents.policies.smart.network import Looks, SmartNetwork, time_left
 
 Tensor = Any
@@ -120,7 +121,8 @@ class Decoder:
         if left is None:
             left = time_left(torch.full_like(xy[:, 0], self._seen))
         self._seen += 1
-        toward = self._looks.toward(agents.goal, left, xy, yaw, agents.scene)
+        stand = Stand(xy, yaw, network.speed(agents.type, token), left)
+        toward = self._looks.toward(agents.goal, stand, agents.scene)
         x = decoder.embed(contours, agents.type, agents.size, motion, toward)
         back, past = self._back(xy, yaw, valid)
         there = torch.nonzero(valid).flatten()
@@ -141,7 +143,7 @@ class Decoder:
             near = at_agents(near, agent_relation, to_agents)
             x = near if every else x.index_copy(0, there, near)
         self._keep(xy, yaw, valid)
-        return x
+        return x if toward.at_head is None else x + toward.at_head
 
     def _moved(self, xy: Tensor, valid: Tensor) -> Tensor:
         """Displacement since the slot before, ``[N, 2]`` m; see `geometry.motion_features`."""

@@ -17,8 +17,9 @@ from trafficgym_agents.policies.smart.fourier import mlp
 
 Tensor = Any
 
-POLAR = 5  # numbers that `polar` gives
+POLAR = 6  # numbers that `polar` gives
 LEAST_TIME_S = 2.0  # goals that are due, or overdue, are as urgent as those that are due then
+NARROW_M_S = 4.0  # about so much faster, or slower, than now is told finely
 FURTHEST_M = 1e4  # an empty map has one token, far away, which is no goal's piece
 
 
@@ -27,6 +28,7 @@ class Toward(NamedTuple):
 
     columns: Tensor | None = None  # (n, C) is added to what the first layer of `fusion_emb` gives
     beyond: Tensor | None = None  # (n, h) is added to what nodes are embedded to
+    at_head: Tensor | None = None  # (n, h) is added to what they have seen in the end
     piece: Tensor | None = None  # int64 (n,) the map token of the goal; -1 where there is none
 
     def piece_of(self, rows: Tensor) -> Tensor | None:
@@ -35,6 +37,19 @@ class Toward(NamedTuple):
 
 
 NOWHERE = Toward()
+
+
+class Stand(NamedTuple):
+    """Where n nodes are that go somewhere, how fast, and how long they still have."""
+
+    xy: Tensor  # float32 (n, 2) m
+    yaw: Tensor  # (n,) rad
+    speed: Tensor  # (n,) m/s
+    left: Tensor  # (n,) s, until goals are due
+
+    def rows(self, which: Tensor) -> Stand:
+        """Some of them."""
+        return Stand(*(part[which] for part in self))
 
 
 class Road(NamedTuple):
@@ -49,25 +64,29 @@ class Road(NamedTuple):
 class Concatenation(nn.Module):
     """The goal as further columns of the input of `fusion_emb`: how far, and in what direction.
 
+    Ours: the same numbers go to the head, too, by a network of their own. What a layer norm leaves of a distance among
+    all else that an agent sees hardly tells 28 m/s from 29.
+
     Args:
         width: C, of the first layer of `fusion_emb`.
+        hidden: h.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
         self.columns = nn.Linear(POLAR, width, bias=False)
+        self.at_head = mlp(POLAR, hidden, hidden)
 
     def begin_at_zero(self) -> None:
         """Make goals have no effect."""
         nn.init.zeros_(self.columns.weight)
+        _silence(self.at_head)
 
-    def forward(self, goal: Tensor, left: Tensor, xy: Tensor, yaw: Tensor, scene: Tensor, road: Road) -> Toward:
-        """Of nodes with goals ``[n, 2]``, NaN where there is none, at poses ``[n, 2]``, ``[n]`` in scenes ``[n]``.
-
-        `left` are the seconds until they are due, ``[n]``.
-        """
+    def forward(self, goal: Tensor, stand: Stand, scene: Tensor, road: Road) -> Toward:
+        """Of nodes with goals ``[n, 2]``, NaN where there is none, in scenes ``[n]``."""
         there = goal.isfinite().all(-1, keepdim=True)
-        return Toward(columns=self.columns(torch.where(there, polar(goal, left, xy, yaw), 0.0)))
+        numbers = torch.where(there, polar(goal, stand), 0.0)
+        return Toward(columns=self.columns(numbers), at_head=torch.where(there, self.at_head(numbers), 0.0))
 
 
 class Indication(nn.Module):
@@ -78,38 +97,38 @@ class Indication(nn.Module):
     Agents see the map for some tens of metres only, and goals are mostly further away. Ours: from there, the piece and
     how it lies to the agent enter with what the agent itself is, by a network of their own. One more edge in the
     attention over the map would change what agents see from the first step of training on, and distances that the
-    embedding was never trained for.
+    embedding was never trained for. Near or far, how the piece lies to the agent also goes to the head, as in
+    `Concatenation`.
     """
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
         self.piece = nn.Parameter(torch.zeros(hidden))
         self.beyond = mlp(hidden + POLAR + 2, hidden, hidden)
+        self.at_head = mlp(POLAR + 2, hidden, hidden)
 
     def begin_at_zero(self) -> None:
         """Make goals have no effect."""
         nn.init.zeros_(self.piece)
-        nn.init.zeros_(self.beyond[-1].weight)
-        nn.init.zeros_(self.beyond[-1].bias)
+        _silence(self.beyond)
+        _silence(self.at_head)
 
-    def forward(self, goal: Tensor, left: Tensor, xy: Tensor, yaw: Tensor, scene: Tensor, road: Road) -> Toward:
+    def forward(self, goal: Tensor, stand: Stand, scene: Tensor, road: Road) -> Toward:
         """See `Concatenation.forward`."""
-        given = (np.ascontiguousarray(part.cpu().numpy()) for part in (goal, xy, scene, road.tokens.xy))
-        found, is_beyond = np.full(len(xy), -1, np.int64), np.zeros(len(xy), np.bool_)
+        given = (np.ascontiguousarray(part.cpu().numpy()) for part in (goal, stand.xy, scene, road.tokens.xy))
+        found, is_beyond = np.full(len(goal), -1, np.int64), np.zeros(len(goal), np.bool_)
         _nearest(*given, road.groups.index, road.groups.offsets, np.float32(road.radius) ** 2, found, is_beyond)
-        piece, rows = torch.from_numpy(found).to(xy.device), torch.from_numpy(np.flatnonzero(is_beyond)).to(xy.device)
-        return Toward(piece=piece, beyond=self._seen_beyond(piece, rows, left, xy, yaw, road))
-
-    def _seen_beyond(
-        self, piece: Tensor, rows: Tensor, left: Tensor, xy: Tensor, yaw: Tensor, road: Road
-    ) -> Tensor | None:
-        if not len(rows):
-            return None
-        which, num, tokens = piece[rows], len(piece), road.tokens
-        turn = tokens.yaw[which] - yaw[rows]
-        relation = [polar(tokens.xy[which], left[rows], xy[rows], yaw[rows]), turn.cos()[:, None], turn.sin()[:, None]]
-        seen = self.beyond(torch.cat([road.features[which], *relation], -1))
-        return seen.new_zeros((num, seen.shape[1])).index_copy(0, rows, seen)
+        piece, rows = (torch.from_numpy(part).to(goal.device) for part in (found, np.flatnonzero(found >= 0)))
+        which = piece[rows]
+        turn = road.tokens.yaw[which] - stand.yaw[rows]
+        numbers = [polar(road.tokens.xy[which], stand.rows(rows)), turn.cos()[:, None], turn.sin()[:, None]]
+        relation, far = torch.cat(numbers, -1), torch.from_numpy(np.flatnonzero(is_beyond[found >= 0])).to(goal.device)
+        beyond = self.beyond(torch.cat([road.features[which[far]], relation[far]], -1)) if len(far) else None
+        return Toward(
+            piece=piece,
+            beyond=None if beyond is None else _spread(beyond, rows[far], len(goal)),
+            at_head=_spread(self.at_head(relation), rows, len(goal)),
+        )
 
     def indicated(self, relation: Tensor, values: Tensor, edges: Edges, piece: Tensor, embedding: Any) -> Tensor:
         """Mark the edges from goals' pieces.
@@ -132,23 +151,36 @@ def goal_inputs(config: SmartConfig, width: int) -> Concatenation | Indication |
     """What the configuration wants; `width` is that of the first layer of `fusion_emb`."""
     if config.goal is None:
         return None
-    return Concatenation(width) if config.goal == "concatenation" else Indication(config.hidden)
+    return Concatenation(width, config.hidden) if config.goal == "concatenation" else Indication(config.hidden)
 
 
-def polar(target: Tensor, left: Tensor, xy: Tensor, yaw: Tensor) -> Tensor:
-    """Where targets ``[n, 2]`` lie from poses ``[n, 2]``, ``[n]``, float32 ``[n, 5]``.
+def polar(target: Tensor, stand: Stand) -> Tensor:
+    """Where targets ``[n, 2]`` lie from nodes, float32 ``[n, 6]``.
 
     1, the logarithm of 1 + distance in metres; the direction in the frame of the pose, whose length falls from 1 to 0
-    within the last metres, so that it does not jump where the target is passed; and the pace at which one gets there in
-    the time that is `left`, ``[n]`` s, in units of 10 m/s. The pace is ours: with a place alone an agent does not know
-    whether to hurry.
+    within the last metres, so that it does not jump where the target is passed; the pace at which one gets there in
+    the time that is left, in units of 10 m/s; and how much faster than now that is, from -1 to 1, fine about 0. The
+    last two are ours: with a place alone an agent does not know whether to hurry.
     """
-    away = target - xy
+    away = target - stand.xy
     distance = away.norm(dim=-1)
-    cos, sin, near = yaw.cos(), yaw.sin(), 1 + distance
+    cos, sin, near = stand.yaw.cos(), stand.yaw.sin(), 1 + distance
     ahead, aside = cos * away[:, 0] + sin * away[:, 1], cos * away[:, 1] - sin * away[:, 0]
-    pace = 0.1 * distance / left.clamp(min=LEAST_TIME_S)
-    return torch.stack([torch.ones_like(distance), distance.log1p(), ahead / near, aside / near, pace], -1)
+    pace = distance / stand.left.clamp(min=LEAST_TIME_S)
+    faster = ((pace - stand.speed) / NARROW_M_S).tanh()
+    columns = [torch.ones_like(distance), distance.log1p(), ahead / near, aside / near, 0.1 * pace, faster]
+    return torch.stack(columns, -1)
+
+
+def _silence(network: Any) -> None:
+    """Make a network give 0."""
+    nn.init.zeros_(network[-1].weight)
+    nn.init.zeros_(network[-1].bias)
+
+
+def _spread(values: Tensor, rows: Tensor, num: int) -> Tensor:
+    """Values ``[m, h]`` in rows of ``[num, h]``; 0 elsewhere."""
+    return values.new_zeros((num, values.shape[1])).index_copy(0, rows, values)
 
 
 @njit(cache=True)

@@ -21,7 +21,7 @@ from trafficgym_agents.policies.smart.config import NUM_TOKENS, TOKEN_S, SmartCo
 from trafficgym_agents.policies.smart.edges import Edges, Groups, edges_back, edges_within
 from trafficgym_agents.policies.smart.fourier import FourierEmbedding, mlp
 from trafficgym_agents.policies.smart.geometry import motion_features, relations
-from trafficgym_agents.policies.smart.goal_inputs import NOWHERE, Indication, Road, Toward, goal_inputs
+from trafficgym_agents.policies.smart.goal_inputs import NOWHERE, Indication, Road, Stand, Toward, goal_inputs
 from trafficgym_agents.policies.smart.relation_tables import backward, bounded, reach
 from trafficgym_agents.policies.smart.vocabulary import CLASSES, Vocabulary
 
@@ -248,6 +248,10 @@ class SmartNetwork(nn.Module):
         slope = slope - 2 * curvature * self.ends[type, token, :DIRECTIONS]
         return linear_of_class(torch.cat([slope, curvature], 1), type, self.ends, (None,) * len(CLASSES))
 
+    def speed(self, type: Tensor, token: Tensor) -> Tensor:
+        """Mean speed of tokens ``[n]`` of classes ``[n]``, ``[n]`` m/s; ahead is positive."""
+        return self.ends[type, token, 0] / TOKEN_S
+
     def distances(self, type: Tensor, token: Tensor) -> Tensor:
         """Mean distance of corners between the ends of tokens ``[n]`` and of all of their class, ``[n, V]`` m."""
         if self.motions.shape[1] > MOST_KEPT:
@@ -276,7 +280,8 @@ class SmartNetwork(nn.Module):
         motion = motion_features(agents, config.zero_fill_quirk)[agent, slot]
         contours = self.motions[type, agents.token[agent, slot], -1].flatten(1)
         looks = Looks(self, batch.map, map_features, table_rows)
-        toward = looks.toward(agents.goal[agent], time_left(slot), xy, yaw, agents.scene[agent])
+        stand = Stand(xy, yaw, self.speed(type, agents.token[agent, slot]), time_left(slot))
+        toward = looks.toward(agents.goal[agent], stand, agents.scene[agent])
         x = decoder.embed(contours, type, agents.size[agent], motion, toward)
 
         back = self._edges_back(agent, slot)
@@ -290,7 +295,7 @@ class SmartNetwork(nn.Module):
             x = time(x, past, back)
             x = at_map.attend(x, at_map.keys_values(map_features), map_relation, to_map)
             x = at_agents(x, agent_relation, to_agents)
-        return agent, slot, x
+        return agent, slot, x if toward.at_head is None else x + toward.at_head
 
     def _edges_back(self, agent: Tensor, slot: Tensor) -> Edges:
         keep = None
@@ -324,14 +329,11 @@ class Looks:
         self._map = Groups.of(scene, int(scene[-1]) + 1)
         self._goal, self._road = decoder.goal, Road(tokens, map_features, self._map, self._map_radius)
 
-    def toward(self, goal: Tensor, left: Tensor, xy: Tensor, yaw: Tensor, scene: Tensor) -> Toward:
-        """What nodes at poses ``[N, 2]``, ``[N]`` in scenes ``[N]`` know of goals ``[N, 2]``, NaN where none is.
-
-        `left` is the time until they are due, ``[N]`` s.
-        """
+    def toward(self, goal: Tensor, stand: Stand, scene: Tensor) -> Toward:
+        """What nodes in scenes ``[N]`` know of goals ``[N, 2]``, NaN where none is."""
         if self._goal is None or not bool(goal.isfinite().any()):
             return NOWHERE
-        return self._goal(goal, left, xy, yaw, scene, self._road)
+        return self._goal(goal, stand, scene, self._road)
 
     def at_map(self, xy: Tensor, yaw: Tensor, scene: Tensor, piece: Tensor | None = None) -> tuple[Edges, Tensor]:
         """Edges from map tokens to nodes at poses ``[N, 2]``, ``[N]`` in scenes ``[N]``, and relations ``[E, h]``.

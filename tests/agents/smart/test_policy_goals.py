@@ -21,7 +21,8 @@ from trafficgym_agents.policies.smart.batch import Batch
 from trafficgym_agents.policies.smart.conditioning import conditioned
 from trafficgym_agents.policies.smart.config import GOALS, HISTORY_TOKENS, SmartConfig
 from trafficgym_agents.policies.smart.decoding import roll_out
-from trafficgym_agents.policies.smart.network import SmartNetwork
+from trafficgym_agents.policies.smart.goal_inputs import Stand
+from trafficgym_agents.policies.smart.network import Looks, SmartNetwork
 from trafficgym_agents.policies.smart.policy import SmartPolicy
 from trafficgym_agents.policies.smart.sampling import Sampling
 from trafficgym_agents.policies.smart.tokenizer import Tokenizer
@@ -174,3 +175,20 @@ def test_what_makes_no_sense_is_refused() -> None:
         driver(goals="wrld")
     with pytest.raises(ConfigError, match=r"goals have shape \(2,\); give \(1, 4, 2\)"):
         driver(goals=lambda world: np.zeros(2)).actions(world)
+
+
+def test_a_goal_is_due_8_s_after_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that is given late, or exchanged for another."""
+    seen, toward = [], Looks.toward
+
+    def recorded(looks: Looks, goal: torch.Tensor, stand: Stand, scene: torch.Tensor) -> Any:
+        seen.append(stand.left[0].item())
+        return toward(looks, goal, stand, scene)
+
+    monkeypatch.setattr(Looks, "toward", recorded)
+    policy = driver()
+    world = World([street()], dynamics=policy.dynamics, seeds=[6])
+    states(world, 2, policy=policy)
+    for goal, decisions in ((GOAL, 3), ((-40.0, 3.0), 2)):
+        states(world, decisions, policy=policy, goals={0: goal})
+    assert seen == [8.5, 8, 8, 8, 7.5, 7, 8, 7.5]

@@ -37,6 +37,8 @@ class Episode:
     type: Int  # (n,) 0 vehicle, 1 pedestrian, 2 cyclist
     size: Float  # (n, 3) m
     num_first: int  # agents that were there at the beginning
+    goal: Float  # (n, 2) m, in the frame of the network; NaN where there is none
+    since: Int  # (n,) scene step at which it was first given
     past: Past
 
     def __len__(self) -> int:
@@ -144,6 +146,8 @@ class Follower:
                 type=a.type,
                 size=a.size,
                 num_first=len(slot),
+                goal=goal[which],
+                since=np.full(len(slot), head[0].step),
                 past=past.rows(which),
             )
             for head, slot, a, which in zip(heads, slots, agents, rows, strict=True)
@@ -166,9 +170,10 @@ class Follower:
         sizes = [len(episode) for episode in known]
         number = np.repeat([stage.number[episode.beginning] for episode in known], sizes)
         group = np.repeat(np.arange(len(sizes)), sizes)
-        goal = self._goals(world, worlds, [episode.slot for episode in known], goals)
-        gone = [int(world.step_index[b]) - episode.beginning.step for b, episode in zip(worlds, known, strict=True)]
-        left = np.repeat(np.float32(DT) * (FUTURE_STEPS - np.array(gone, np.float32)), sizes)
+        goal, now = self._goals(world, worlds, [episode.slot for episode in known], goals), world.step_index[worlds]
+        is_old = (goal == _joined(known, "goal")).all(1)
+        since = np.where(is_old, _joined(known, "since"), np.repeat(now, sizes))
+        left = np.float32(DT) * (FUTURE_STEPS - (np.repeat(now, sizes) - since)).astype(np.float32)
         who = crowd(number, group, _joined(known, "type"), _joined(known, "size"), goal, self.known.device, left)
         past = Past.join([episode.past for episode in known])
         states = [self._states(world, b, episode.slot) for b, episode in zip(worlds, known, strict=True)]
@@ -177,8 +182,8 @@ class Follower:
         logits = stage.decoder.advance(who, *moves.tensors(self.known.device))
         past = stage.decoder.past
         return [
-            replace(episode, step=int(world.step_index[b]), past=past.rows(which))
-            for b, episode, which in zip(worlds, known, slices(sizes), strict=True)
+            replace(episode, step=int(step), goal=goal[which], since=since[which], past=past.rows(which))
+            for step, episode, which in zip(now, known, slices(sizes), strict=True)
         ], logits
 
     def _with_newcomers(self, world: World, b: int, episode: Episode) -> Episode:
@@ -196,6 +201,8 @@ class Follower:
             slot=np.concatenate([episode.slot, slot]),
             type=np.concatenate([episode.type, type[slot]]),
             size=np.concatenate([episode.size, world.state.table[b, slot, LENGTH : LENGTH + 3]]),
+            goal=np.concatenate([episode.goal, np.full((len(slot), 2), np.nan, np.float32)]),
+            since=np.concatenate([episode.since, np.full(len(slot), world.step_index[b])]),
             past=Past.join([episode.past, Past.none(self.known.network, len(slot))]),
         )
 

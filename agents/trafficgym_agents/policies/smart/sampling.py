@@ -24,8 +24,9 @@ class Sampling:
         ConfigError: a value makes no sense.
     """
 
-    top_k: int | None = 48
-    """Only the k likeliest (METHODS.md A.6: 5 in SMART, 48 in CAT-K's submission); 1 is greedy; None: all."""
+    top_k: int | None = 5
+    """Only the k likeliest (METHODS.md A.6: 5 in SMART, 48 in CAT-K's submission); 1 is greedy; None: all. Labels are
+    smoothed in training, so that a tail of unlikely tokens is likelier than it should be."""
     top_p: float | None = None
     """Only the likeliest that together have this probability (nucleus sampling); None: all."""
     temperature: float = 1.0

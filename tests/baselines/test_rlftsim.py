@@ -142,7 +142,19 @@ def test_estimators_are_compared(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("sys.argv", ["compare_estimators", *command])
     compare_estimators.main()
     found = json.loads((folder / "estimators/estimators.json").read_text())
-    assert found["mloo"]["slope"][0] < found["rloo"]["slope"][0] - 0.5 and found["num_scenes"] == 2
+    for name in ("mloo", "rloo"):
+        variances = found[name]["variances"]
+        assert len(variances) == 3 and variances[2] < variances[0]
+    assert found["mloo"]["variances"][2] < found["rloo"]["variances"][2] and found["num_scenes"] == 2
+
+
+def test_slopes_are_fitted_to_logarithms() -> None:
+    sizes = (2, 4, 8, 16)
+    factors = np.random.default_rng(0).lognormal(size=(20, 1))
+    for power in (-2.0, 0.0):
+        np.testing.assert_allclose(
+            compare_estimators.slopes(sizes, factors * np.array(sizes) ** power), power, atol=1e-9
+        )
 
 
 def test_the_law_that_made_scenes_can_be_led_away_and_back() -> None:

@@ -83,8 +83,8 @@ class Args:
     method: Reinforce = field(
         default_factory=lambda: Reinforce(objective=Objective(credit="agent"), reward_scale="batch_std")
     )
-    sampling: Sampling = field(default_factory=lambda: Sampling(top_k=32))
-    """How actions are drawn, in training and evaluation."""
+    sampling: Sampling = field(default_factory=lambda: Sampling(top_k=8))
+    """How actions are drawn, in training and evaluation; the paper draws from the 32 likeliest."""
     trained: Literal["attention", "all_but_map"] = "attention"
     """Which parameters learn: the attention of agents and the head, or everything but the map encoder."""
     goals: Literal["concatenation", "indication"] | None = None

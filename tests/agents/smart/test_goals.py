@@ -19,6 +19,7 @@ from tests.agents.smart.generated_tokens import (
     with_gaps,
 )
 from trafficgym.errors import ConfigError
+from trafficgym.metrics.goals import logged_goals
 from trafficgym_agents.policies.smart import checkpoint
 from trafficgym_agents.policies.smart.batch import Batch
 from trafficgym_agents.policies.smart.checkpoint import load_smart, save_smart
@@ -28,9 +29,11 @@ from trafficgym_agents.policies.smart.decoding import Decoder, roll_out
 from trafficgym_agents.policies.smart.goal_inputs import Stand, polar
 from trafficgym_agents.policies.smart.network import SmartNetwork
 from trafficgym_agents.policies.smart.sampling import Sampling
-from trafficgym_agents.policies.smart.simulation import from_the_log
+from trafficgym_agents.policies.smart.simulation import from_the_log, simulate
+from trafficgym_agents.policies.smart.tokenizer import Tokenizer
 from trafficgym_agents.policies.smart.tokens import SceneTokens
 from trafficgym_agents.training.checkpoint import Card
+from trafficgym_scenarios import nominal_scenes
 
 Tensor = Any
 Kind = Literal["concatenation", "indication"]
@@ -290,3 +293,17 @@ def test_conditioned(plain: SmartNetwork, kind: Kind) -> None:
         conditioned(conditioned(plain, kind), kind)
     with pytest.raises(ConfigError, match="goal is 'nowhere'; it is 'concatenation', 'indication', or None"):
         replace(MICRO, goal="nowhere")  # type: ignore[arg-type]
+
+
+def test_the_shipped_network_goes_where_it_is_told() -> None:
+    """On three scenes agents end a third nearer to where their logs do than when they are told nothing."""
+    network, _ = load_smart("micro_goals")
+    scenes = nominal_scenes(3)
+    tokens = [Tokenizer(network.vocabulary)(scene) for scene in scenes]
+    goals = [logged_goals(scene) for scene in scenes]
+    away = []
+    for told in (None, goals):
+        rollouts = simulate(network, scenes, tokens, Sampling(), num=4, goals=told)
+        ends = [tracks[:, :, -1, :2] - goal for tracks, goal in zip(rollouts, goals, strict=True)]
+        away.append(np.nanmean(np.concatenate([np.linalg.norm(end, axis=-1).ravel() for end in ends])))
+    assert away[1] < 2 / 3 * away[0]

@@ -18,7 +18,7 @@ from trafficgym_agents.training.checkpoint import Card, Checkpoint, load_checkpo
 
 KIND = "smart"
 _ARRAYS = (*CLASSES, "map_pieces")
-SHIPPED = {"micro": Path(__file__).with_name("micro.safetensors")}
+SHIPPED = {name: Path(__file__).with_name(f"{name}.safetensors") for name in ("micro", "micro_goals")}
 """Checkpoints that come with the package, by name; trained on generated scenes only."""
 
 

@@ -172,7 +172,7 @@ class RollingOut:
 
     def __call__(self, spent: Parts) -> None:
         rngs = [np.random.default_rng(seed) for seed in range(self.num)]
-        decoding.roll_out(self.net, self.batch, Sampling(), num=self.num, rngs=rngs, table_rows=self.rows)
+        decoding.roll_out(self.net, self.batch, Sampling(top_k=48), num=self.num, rngs=rngs, table_rows=self.rows)
 
 
 def measure_training(net: SmartNetwork, batch: Batch, args: Args, table_rows: int) -> tuple[float, Parts]:

@@ -41,7 +41,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## Drive scenes, fine-tune the shipped agents for a minute and a half, compare and film them
 	$(BIN)/trafficgym evaluate $(FROM) --policy log --policy smart --policy idm --policy constant_velocity --policy random --out "$(OUT)"
 	rm -rf "$(OUT)/rlftsim"
-	$(BIN)/python -m trafficgym_baselines.rlftsim $(FROM) --checkpoint micro --num-scenes 100 --seconds $(SECONDS_RLFTSIM) --out "$(OUT)/rlftsim"
+	$(BIN)/python -m trafficgym_baselines.rlftsim $(FROM) --checkpoint micro --seconds $(SECONDS_RLFTSIM) --out "$(OUT)/rlftsim"
 	-$(BIN)/python -m trafficgym_baselines.before_and_after $(FROM) --before micro --after "$(OUT)/rlftsim/policy.safetensors" --out "$(OUT)/before_after.gif"
 
 ppo: $(READY)  ## Train PPO of stable-baselines3 for a minute

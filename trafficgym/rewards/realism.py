@@ -61,8 +61,13 @@ def rollout_rewards(
         without = realism.leave_one_out(rollouts, ids)
         return without.marginal_of_agents if credit == "agent" else without.marginal
     of_scene, of_agents = realism.single(rollouts, ids)
-    alone = of_agents if credit == "agent" else of_scene
-    return (alone - alone.mean(0)) * (num / (num - 1))
+    return against_others(of_agents if credit == "agent" else of_scene)
+
+
+def against_others(single: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Measures of R rollouts alone, ``[R, ...]``, each less the mean of the others; R is 2 or more."""
+    num = len(single)
+    return (single - single.mean(0)) * (num / (num - 1))
 
 
 @names_nearest

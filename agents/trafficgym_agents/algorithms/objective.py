@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from trafficgym.errors import ConfigError, names_nearest
 from trafficgym.metrics.goals import goal_misses
 from trafficgym.metrics.wosac import Features, LeaveOneOut, Realism, SceneScore
+from trafficgym.rewards.realism import against_others
 
 Float64 = NDArray[np.float64]
 Estimator = Literal["mloo", "rloo"]
@@ -111,8 +112,8 @@ class Objective:
         """As `trafficgym.rewards.realism.rollout_rewards`, from scores that are known."""
         of_scene, of_agents = alone
         if self.credit == "agent":
-            return without.marginal_of_agents if self.estimator == "mloo" else _against_others(of_agents)
-        return without.marginal if self.estimator == "mloo" else _against_others(of_scene)
+            return without.marginal_of_agents if self.estimator == "mloo" else against_others(of_agents)
+        return without.marginal if self.estimator == "mloo" else against_others(of_scene)
 
     def _parts(self, features: Features, reached: NDArray[np.bool_], has_goal: NDArray[np.bool_]) -> Iterator[Float64]:
         away = -features.displacement_error.astype(np.float64)  # (R, E)
@@ -126,7 +127,7 @@ class Objective:
             yield -self.offroad * self._estimated(self._credited(np.asarray(features.offroad_indication.any(-1))))
         if self.goal and has_goal.any():
             share = reached if self.credit == "agent" else reached[:, has_goal].mean(-1)
-            yield self.goal * _against_others(np.asarray(share, np.float64))
+            yield self.goal * against_others(np.asarray(share, np.float64))
 
     def _credited(self, values: NDArray) -> Float64:
         """Of each rollout, or of each object in it; from ``[R, E]``."""
@@ -135,7 +136,7 @@ class Objective:
     def _estimated(self, single: Float64, best: bool = False) -> Float64:
         """From measures of rollouts alone, whose mean, or largest, is that of a set."""
         if self.estimator == "rloo":
-            return _against_others(single)
+            return against_others(single)
         num = len(single)
         if best:
             without = np.stack([np.delete(single, i, 0).max(0) for i in range(num)])
@@ -153,9 +154,3 @@ class Objective:
         agents = np.isin(np.arange(rollouts.shape[1]), track)
         found = goal_misses(rollouts, goals, agents, criterion=self.criterion, within=self.radius)
         return (~found.missed & found.valid)[:, track], found.valid[track]
-
-
-def _against_others(single: Float64) -> Float64:
-    """Each less the mean of the others."""
-    num = len(single)
-    return (single - single.mean(0)) * (num / (num - 1))

@@ -33,8 +33,7 @@ def tokens() -> SceneTokens:
 
 @pytest.fixture(scope="module")
 def network() -> SmartNetwork:
-    """Without steering, which multiplies what rounding does to features by squares of metres."""
-    return small_network(steering=False)
+    return small_network()
 
 
 @torch.no_grad()
@@ -42,7 +41,7 @@ def predict(network: SmartNetwork, *scenes: SceneTokens) -> Nodes:
     return network(Batch.of(scenes))
 
 
-def check_same(found: Tensor, want: Tensor, atol: float = 2e-5) -> None:
+def check_same(found: Tensor, want: Tensor, atol: float = 1e-5) -> None:
     torch.testing.assert_close(found, want, rtol=0, atol=atol)
 
 

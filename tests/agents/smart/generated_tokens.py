@@ -17,7 +17,7 @@ from trafficgym_agents.policies.smart.tokenizer import Tokenizer
 from trafficgym_agents.policies.smart.tokens import SceneTokens
 from trafficgym_scenarios.nominal import nominal_scene
 
-MICRO = SmartConfig(head_per_class=True, momentum=True, steering=True)
+MICRO = SmartConfig(head_per_class=True, momentum=True)
 
 
 def small_network(config: SmartConfig = MICRO, seed: int = 0, **changes: Any) -> SmartNetwork:

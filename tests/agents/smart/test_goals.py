@@ -83,7 +83,7 @@ def logits(network: SmartNetwork, batch: Batch, table_rows: int = 0) -> Tensor:
     return network(batch, table_rows=table_rows).logits
 
 
-def check_same(found: Tensor, want: Tensor, atol: float = 5e-5) -> None:
+def check_same(found: Tensor, want: Tensor, atol: float = 1e-5) -> None:
     torch.testing.assert_close(found, want, rtol=0, atol=atol)
 
 

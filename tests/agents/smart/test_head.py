@@ -7,9 +7,17 @@ import math
 import pytest
 import torch
 
-from tests.agents.smart.generated_tokens import small_network
+from tests.agents.smart.generated_tokens import (
+    in_general_position,
+    moved,
+    scene_tokens,
+    small_network,
+    with_gaps,
+)
 from tests.agents.smart.small_vocabulary import CYCLIST, PEDESTRIAN, VEHICLE
+from trafficgym_agents.policies.smart.batch import Batch
 from trafficgym_agents.policies.smart.config import SmartConfig
+from trafficgym_agents.policies.smart.decoding import Decoder
 from trafficgym_agents.policies.smart.network import LEVER, SmartNetwork
 
 ENDS = (VEHICLE, PEDESTRIAN, CYCLIST)
@@ -43,7 +51,7 @@ def test_steering_is_a_gaussian_about_the_last_token(per_class: bool) -> None:
 
 def test_steering_goes_faster_and_to_the_left() -> None:
     """A slope ahead favours the token that leads further, one to the left the bend, whatever the last token was."""
-    network = small_network()
+    network = small_network(steering=True)
     with torch.no_grad():
         for parameter in (
             *network.agent_encoder.token_predict_head.parameters(),
@@ -59,3 +67,19 @@ def test_steering_goes_faster_and_to_the_left() -> None:
         assert logits(network, x)[0].argmax() == 3
         bias.copy_(torch.tensor([0.0, 0, 0, 9, 9, 9]))  # surely as before
         assert logits(network, x).argmax(-1).tolist() == TOKEN.tolist()
+
+
+@torch.no_grad()
+def test_steered_predictions_turn_with_the_scene_and_come_slot_by_slot() -> None:
+    """Up to rounding, which steering multiplies by squares of metres."""
+    network, tokens = small_network(steering=True), with_gaps(in_general_position(scene_tokens(0)))
+    batch = Batch.of([tokens])
+    agents, want = batch.agents, network(batch)
+    torch.testing.assert_close(
+        network(Batch.of([moved(tokens, 0.7, (0.0, 0.0))])).logits, want.logits, rtol=0, atol=1e-4
+    )
+    decoder = Decoder(network, batch, table_rows=0)
+    for slot in range(agents.token.shape[1] - 1):
+        now = (values[:, slot] for values in (agents.token, agents.xy, agents.yaw, agents.valid))
+        found, nodes = decoder.advance(agents, *now), want.slot == slot
+        torch.testing.assert_close(found[want.agent[nodes]], want.logits[nodes], rtol=0, atol=1e-4)
